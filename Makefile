@@ -1,0 +1,198 @@
+# pqbudget. `make help` lists the targets; V=1 shows the commands; WERROR=1 (or CI=true) makes warnings fatal.
+#
+# Every flavour has a tree of its own, build/<flavour>/, so that objects never mix. Sources are found by
+# their folder: a new file joins the build by being there.
+
+PREFIX ?= /usr/local
+DESTDIR ?=
+CFLAGS ?=
+CPPFLAGS ?=
+LDFLAGS ?=
+# Says what is missing and installs it; DEPS=true trusts what is there.
+DEPS ?= scripts/deps
+
+FLAVOURS := release debug asan ubsan tsan
+
+PQB_CPPFLAGS := -Ishim -Itests
+PQB_CFLAGS := -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
+	-Wvla -fstack-protector-strong
+PQB_LDFLAGS := -Wl,-z,relro,-z,now
+ifneq ($(filter true 1,$(CI) $(WERROR)),)
+PQB_CFLAGS += -Werror
+endif
+
+CFLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
+CFLAGS_debug := -O0 -g3
+# The sanitizers check more than _FORTIFY_SOURCE does, and its wrappers would hide calls from them.
+CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address
+CFLAGS_ubsan := -O1 -g -fno-omit-frame-pointer -fsanitize=undefined -fno-sanitize-recover=all
+CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+
+LEDGER_SRC := $(wildcard shim/ledger/*.c)
+TOOL_SRC := $(wildcard shim/tool/*.c)
+SUPPORT_SRC := $(wildcard tests/support/*.c)
+UNIT_SRC := $(wildcard tests/unit/*.c)
+INTEGRATION_SRC := $(wildcard tests/integration/*.c)
+# Here every file is a program.
+HELPER_SRC := $(wildcard tests/helpers/*.c)
+CHAOS_SRC := $(wildcard tests/chaos/*.c)
+BENCH_SRC := $(wildcard tests/bench/*.c)
+# The 32-bit peer needs a compiler that makes one.
+ifeq ($(shell uname -m),x86_64)
+HELPER32_SRC := $(wildcard tests/helpers32/*.c)
+endif
+
+LIB_SRC := $(LEDGER_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
+PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
+ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER32_SRC)
+
+# Compiled against what scripts/deps brings; everything else needs libc only.
+NEEDS_DEPS := $(UNIT_SRC) $(INTEGRATION_SRC) $(BENCH_SRC)
+# Asked when it is needed: `make all` works without pkg-config.
+LIBPQ_CFLAGS = $$(pkg-config --cflags libpq)
+LIBPQ_LIBS = $$(pkg-config --libs libpq)
+
+ifeq ($(V),1)
+Q :=
+say :=
+else
+Q := @
+say = @printf '  %-5s %s\n' $(1) $(2);
+endif
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan model bench lint format \
+	install uninstall clean help deps-check deps-bench deps-demo deps-lint deps-model FORCE
+
+all: ## Build the ledger's library and the tool, optimised (build/release)
+debug: ## The same, unoptimised, for a debugger (build/debug)
+
+# What depends on it is looked at every time.
+FORCE:
+
+# 1: flavour. The stamp changes when the flags or the set of files do: then what it concerns is made anew.
+define flavour_rules
+$(1)_TOOL := $(if $(TOOL_SRC),build/$(1)/pqbudget)
+$(1)_ALL := build/$(1)/libledger.a $$($(1)_TOOL)
+$(1)_HELPERS := $(HELPER_SRC:tests/%.c=build/$(1)/%)
+$(1)_CHAOS := $(CHAOS_SRC:tests/%.c=build/$(1)/%)
+$(1)_BENCH := $(BENCH_SRC:tests/%.c=build/$(1)/%)
+$(1)_UNIT := $(if $(UNIT_SRC),build/$(1)/unit)
+$(1)_INTEGRATION := $(if $(INTEGRATION_SRC),build/$(1)/integration)
+$(1)_HELPERS32 := $(if $(HELPER32_SRC),build/$(1)/helpers32)
+$(1)_TESTS := $$($(1)_ALL) $$($(1)_UNIT) $$($(1)_INTEGRATION) $$($(1)_HELPERS) $$($(1)_CHAOS) \
+	$$($(1)_HELPERS32)
+
+$(1)_COMPILE := $(CC) $(PQB_CPPFLAGS) $(CPPFLAGS) $(PQB_CFLAGS) $(CFLAGS_$(1)) $(CFLAGS) -MMD -MP
+$(1)_LINK := $(CC) $(CFLAGS_$(1)) $(CFLAGS) $(PQB_LDFLAGS) $(LDFLAGS)
+$(1)_LIBS := build/$(1)/libsupport.a build/$(1)/libledger.a
+
+build/$(1)/flags: FORCE
+	@mkdir -p $$(@D)
+	@echo '$$($(1)_COMPILE) $$($(1)_LINK)' | cmp -s - $$@ || echo '$$($(1)_COMPILE) $$($(1)_LINK)' >$$@
+build/$(1)/sources: FORCE
+	@mkdir -p $$(@D)
+	@echo '$(ALL_SRC)' | cmp -s - $$@ || echo '$(ALL_SRC)' >$$@
+
+$(NEEDS_DEPS:%.c=build/$(1)/obj/%.o): | deps-check
+$(LEDGER_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
+$(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
+build/$(1)/obj/%.o: %.c build/$(1)/flags
+	@mkdir -p $$(@D)
+	$$(call say,CC,$$<)
+	$(Q)$$($(1)_COMPILE) $$($(1)_EXTRA) -c -o $$@ $$<
+
+build/$(1)/libledger.a: $(LEDGER_SRC:%.c=build/$(1)/obj/%.o)
+build/$(1)/libsupport.a: $(SUPPORT_SRC:%.c=build/$(1)/obj/%.o)
+build/$(1)/lib%.a: build/$(1)/sources
+	$$(call say,AR,$$@)
+	$(Q)rm -f $$@ && $(AR) rcs $$@ $$(filter %.o,$$^)
+
+build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libledger.a
+build/$(1)/pqbudget: $(1)_WITH = -lpthread
+build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) $$($(1)_LIBS)
+build/$(1)/unit: $(1)_WITH = -lcriterion -lpthread
+build/$(1)/integration: $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $$($(1)_LIBS)
+build/$(1)/integration: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
+$$($(1)_BENCH): $(1)_WITH = $$(LIBPQ_LIBS) -lpthread -lm
+$$($(1)_HELPERS) $$($(1)_CHAOS): $(1)_WITH = -lpthread
+$(PROGRAM_SRC:tests/%.c=build/$(1)/%): build/$(1)/%: build/$(1)/obj/tests/%.o $$($(1)_LIBS)
+build/$(1)/pqbudget build/$(1)/unit build/$(1)/integration $(PROGRAM_SRC:tests/%.c=build/$(1)/%): \
+		build/$(1)/sources
+	@mkdir -p $$(@D)
+	$$(call say,LINK,$$@)
+	$(Q)$$($(1)_LINK) -o $$@ $$(filter %.o %.a,$$^) $$($(1)_WITH)
+endef
+$(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+
+# The 32-bit peer brings a ledger of its own, and one is enough: the other flavours borrow it.
+HELPERS32 := $(HELPER32_SRC:tests/%.c=build/release/%)
+M32_LEDGER := $(LEDGER_SRC:%.c=build/release/obj32/%.o)
+$(HELPER32_SRC:%.c=build/release/obj32/%.o) $(M32_LEDGER): | deps-check
+build/release/obj32/%.o: %.c build/release/flags
+	@mkdir -p $(@D)
+	$(call say,CC32,$<)
+	$(Q)$(release_COMPILE) -m32 -c -o $@ $<
+$(HELPERS32): build/release/%: build/release/obj32/tests/%.o $(M32_LEDGER) build/release/sources
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(release_LINK) -m32 -o $@ $(filter %.o,$^) -lpthread
+build/release/helpers32: $(HELPERS32) ;
+$(patsubst %,build/%/helpers32,$(filter-out release,$(FLAVOURS))): | $(HELPERS32)
+	@mkdir -p $(@D)
+	$(Q)ln -sfn ../release/helpers32 $@
+
+-include $(foreach f,$(FLAVOURS),$(ALL_SRC:%.c=build/$(f)/obj/%.d)) $(ALL_SRC:%.c=build/release/obj32/%.d)
+
+deps-check deps-bench deps-demo deps-lint deps-model:
+	@$(DEPS) $(@:deps-%=%)
+
+all: $(release_ALL)
+debug: $(debug_ALL)
+
+demo: deps-demo $(release_ALL) $(release_HELPERS) ## Show it at work
+	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/demo
+
+check: $(release_TESTS) | deps-check ## Every quick test: units, scripts, a short chaos run
+	@scripts/check release unit integration scripts chaos
+
+check-unit: $(release_TESTS) | deps-check ## The unit tests and the tests of the scripts
+	@scripts/check release unit scripts
+
+check-asan: $(asan_TESTS) | deps-check ## The unit tests under AddressSanitizer and LeakSanitizer
+	@scripts/check asan unit
+
+check-ubsan: $(ubsan_TESTS) | deps-check ## The unit tests under UndefinedBehaviorSanitizer
+	@scripts/check ubsan unit
+
+check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
+	@scripts/check tsan race
+
+model: deps-model ## Prove the claim protocol with spin
+	@tests/model/run
+
+bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure, as ratios in one run
+	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/bench
+
+lint: deps-lint deps-check ## Look at shell scripts and C with shellcheck, clang-format, cppcheck, clang-tidy
+	@scripts/lint
+
+format: deps-lint ## Format the C sources
+	@find shim tests -name '*.[ch]' -exec clang-format -i {} +
+
+install: all ## Install under DESTDIR and PREFIX (/usr/local)
+	$(call say,INST,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
+	$(Q)install -d '$(DESTDIR)$(PREFIX)/bin'
+	$(Q)install -m 755 build/release/pqbudget '$(DESTDIR)$(PREFIX)/bin/pqbudget'
+
+uninstall: ## Remove what install put there
+	$(call say,RM,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
+	$(Q)rm -f '$(DESTDIR)$(PREFIX)/bin/pqbudget'
+
+clean: ## Remove everything that was built
+	$(call say,RM,build)
+	$(Q)rm -rf build
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# What the Makefile promises, tried on a copy of the tree.
+# shellcheck source=tests/scripts/common
+. "$(dirname "$0")/common"
+unset MAKEFLAGS MAKELEVEL MFLAGS
+
+tar -cf - --exclude=./build --exclude=./.git . | tar -xf - -C "$temp" || fail "no copy"
+cd "$temp" || fail "no copy"
+
+contains() {
+    grep -q -- "$1" <<<"$2"
+}
+
+targets="all debug demo check check-unit check-asan check-ubsan check-tsan model bench lint format install \
+uninstall clean help"
+expect "targets" "$targets" "$(make help | awk '{ print $1 }' | paste -sd ' ')"
+
+# Quiet, or not; in parallel; and the second time there is nothing to do.
+make -j4 >"$temp/out" 2>&1 || fail "make -j4: $(cat "$temp/out")"
+grep -q '^  CC    shim/ledger/' "$temp/out" || fail "not the quiet form: $(head -n 3 "$temp/out")"
+expect "what a second make does" "" "$(make --no-print-directory 2>&1 | grep -v 'Nothing to be done')"
+rm build/release/libledger.a
+contains '^rm -f build/release/libledger.a && ar ' "$(make V=1)" || fail "V=1 does not show the commands"
+
+# Other flags rebuild; a removed source leaves no trace.
+make -j4 CPPFLAGS=-DSOMETHING V=1 >"$temp/out" 2>&1 || fail "make CPPFLAGS=: $(cat "$temp/out")"
+grep -q -- '-DSOMETHING .* -c ' "$temp/out" || fail "new flags rebuild nothing"
+echo 'int pqb_stray;' >shim/ledger/stray.c
+make -j4 >/dev/null 2>&1 || fail "make with a new source"
+contains stray.o "$(ar t build/release/libledger.a)" || fail "a new source does not join"
+rm shim/ledger/stray.c
+make >/dev/null 2>&1 || fail "make without it"
+contains stray.o "$(ar t build/release/libledger.a)" && fail "a removed source stays"
+
+# Flavours never mix.
+make -j4 debug >"$temp/out" 2>&1 || fail "make debug: $(cat "$temp/out")"
+grep -q build/release "$temp/out" && fail "make debug touches build/release"
+[ -s build/debug/libledger.a ] || fail "make debug builds nothing"
+
+# What install puts there uninstall removes.
+make install DESTDIR="$temp/root" PREFIX=/opt/pqbudget >/dev/null || fail "make install"
+expect "installed files" "$temp/root/opt/pqbudget/bin/pqbudget" "$(find "$temp/root" -type f)"
+make uninstall DESTDIR="$temp/root" PREFIX=/opt/pqbudget >/dev/null || fail "make uninstall"
+expect "files left" "" "$(find "$temp/root" -not -type d)"
+
+make clean >/dev/null || fail "make clean"
+absent build || fail "make clean leaves build/"
