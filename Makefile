@@ -13,7 +13,7 @@ DEPS ?= scripts/deps
 
 FLAVOURS := release debug asan ubsan tsan
 
-PQB_CPPFLAGS := -Ishim -Itests
+PQB_CPPFLAGS := -D_GNU_SOURCE -Ishim -Itests
 PQB_CFLAGS := -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -fstack-protector-strong
 PQB_LDFLAGS := -Wl,-z,relro,-z,now
