@@ -1,0 +1,90 @@
+#include "ledger/backend.h"
+
+#include "ledger/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct process_facts {
+    char name[32];
+    int32_t parent;
+    uint64_t start;
+};
+
+/* Reads /proc/<pid>/stat. The name in it may hold blanks and parentheses: the last ")" ends it. */
+static int process_facts(int32_t pid, struct process_facts *facts)
+{
+    char path[32], text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    ssize_t got = read(fd, text, sizeof text - 1);
+    pqb_close(fd);
+    if (got <= 0)
+        return 0;
+    text[got] = 0;
+    char *begin = strchr(text, '('), *end = strrchr(text, ')');
+    if (!begin || !end || end < begin)
+        return 0;
+    *end = 0;
+    snprintf(facts->name, sizeof facts->name, "%s", begin + 1);
+    unsigned long long start;
+    /* Fields 3 (state), 4 (parent) and, 18 further, 22 (start time). */
+    if (sscanf(end + 1, " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+               &facts->parent, &start) != 2)
+        return 0;
+    facts->start = start;
+    return 1;
+}
+
+static int is_postgres(const char *name)
+{
+    return !strncmp(name, "postgres", 8) || !strncmp(name, "postmaster", 10);
+}
+
+uint64_t pqb_backend_start(int32_t pid)
+{
+    struct process_facts backend, parent;
+    int saved = errno;
+    int seen = pid > 1 && process_facts(pid, &backend) && is_postgres(backend.name) &&
+               process_facts(backend.parent, &parent) && is_postgres(parent.name);
+    errno = saved;
+    return seen ? backend.start : 0;
+}
+
+static int has_exited(int pidfd)
+{
+    struct pollfd poll_for = {.fd = pidfd, .events = POLLIN};
+    return poll(&poll_for, 1, 0) > 0 && (poll_for.revents & POLLIN);
+}
+
+int pqb_backend_watch(int32_t pid, uint64_t start)
+{
+    int saved = errno;
+    int pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    int result = pidfd;
+    struct process_facts facts;
+    if (pidfd < 0) {
+        result = errno == ESRCH ? PQB_BACKEND_GONE : PQB_BACKEND_UNKNOWN;
+    } else if (has_exited(pidfd) || (process_facts(pid, &facts) && facts.start != start)) {
+        pqb_close(pidfd);
+        result = PQB_BACKEND_GONE;
+    }
+    errno = saved;
+    return result;
+}
+
+int pqb_backend_has_exited(int32_t pid, uint64_t start)
+{
+    int pidfd = pqb_backend_watch(pid, start);
+    if (pidfd >= 0)
+        pqb_close(pidfd);
+    return pidfd == PQB_BACKEND_GONE;
+}

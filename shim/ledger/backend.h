@@ -1,0 +1,21 @@
+/* The server's process behind a connection, where it runs on this machine and can be seen. */
+#ifndef PQB_LEDGER_BACKEND_H
+#define PQB_LEDGER_BACKEND_H
+
+#include <stdint.h>
+
+/* Recognises a PostgreSQL backend by its name and its parent's. Returns its start time in clock
+ * ticks, 0 if `pid` can't be seen or is something else (the server is elsewhere, or in a container). */
+uint64_t pqb_backend_start(int32_t pid);
+
+/* A pidfd that polls readable when the backend has exited, PQB_BACKEND_GONE if it has, or
+ * PQB_BACKEND_UNKNOWN. A zombie has exited, whoever forgot to reap it; a reused pid is told by the
+ * start time. */
+#define PQB_BACKEND_GONE (-1)
+#define PQB_BACKEND_UNKNOWN (-2)
+int pqb_backend_watch(int32_t pid, uint64_t start);
+
+/* 1 if it has exited for certain. */
+int pqb_backend_has_exited(int32_t pid, uint64_t start);
+
+#endif

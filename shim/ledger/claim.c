@@ -1,0 +1,322 @@
+#include "ledger/claim.h"
+
+#include "ledger/backend.h"
+#include "ledger/journal.h"
+#include "ledger/os.h"
+#include "ledger/registry.h"
+#include "ledger/visit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static enum pqb_claim_state state_of(uint64_t ctl)
+{
+    return (enum pqb_claim_state)(ctl & PQB_CTL_STATE);
+}
+
+static uint64_t ctl_of(uint64_t old, enum pqb_claim_state state)
+{
+    return (old >> 32) << 32 | (uint64_t)state;
+}
+
+static struct pqb_claim_row *row_of(const struct pqb_claim *claim)
+{
+    return &claim->region->map->claim[claim->index];
+}
+
+static void text_copy(char *to, size_t capacity, const char *from)
+{
+    memset(to, 0, capacity);
+    if (from)
+        memcpy(to, from, strnlen(from, capacity));
+}
+
+/* This process's command line, read once: its arguments with blanks between. Under the process
+ * lock. */
+static void command_copy(char to[64], const struct pqb_process *self)
+{
+    static uint64_t of_process;
+    static char command[64];
+    if (of_process != self->id) {
+        memset(command, 0, sizeof command);
+        int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+        ssize_t got = fd < 0 ? 0 : read(fd, command, sizeof command);
+        if (fd >= 0)
+            pqb_close(fd);
+        while (got > 0 && !command[got - 1])
+            got--;
+        for (ssize_t i = 0; i < got; i++)
+            if (!command[i])
+                command[i] = ' ';
+        of_process = self->id;
+    }
+    memcpy(to, command, sizeof command);
+}
+
+/* ---- asking ---- */
+
+/* Finds a claim that nobody uses and locks its byte. Under the process lock. */
+static enum pqb_status find_free(struct pqb_region *region, uint64_t process, unsigned *index,
+                                 uint32_t *generation)
+{
+    const struct pqb_header *header = &region->map->header;
+    /* A group whose description is at hand, else a place of this process's own, so that processes
+     * don't meet at one lock file. */
+    int ready = pqb_life_ready_group(&region->life);
+    unsigned start = ready >= 0 ? (unsigned)ready : (unsigned)(process % PQB_GROUPS);
+    for (unsigned i = 0; i < PQB_GROUPS; i++) {
+        unsigned group = (start + i) % PQB_GROUPS;
+        uint64_t candidates = ~atomic_load(&header->busy[group]);
+        if (!candidates)
+            continue;
+        enum pqb_status status =
+            pqb_life_take(&region->life, region->map, group, candidates, index, generation);
+        if (status != PQB_WAITING)
+            return status;
+    }
+    return PQB_FULL;
+}
+
+static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *request,
+                    const struct pqb_process *self, uint64_t now)
+{
+    row->process = self->id;
+    row->pid = self->pid;
+    row->pid_ns = self->pid_ns;
+    row->asked_at = now;
+    atomic_store(&row->changed_at, now);
+    atomic_store(&row->drain_until, 0);
+    row->waited = 0;
+    row->backend_start = 0;
+    row->backend_pid = 0;
+    row->backend_seen = 0;
+    row->process_cap = request->process_cap;
+    row->door = (uint8_t)request->door;
+    row->bell = request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : 0;
+    atomic_store(&row->hot, 0);
+    text_copy(row->application_name, sizeof row->application_name, NULL);
+    text_copy(row->user, sizeof row->user, NULL);
+    text_copy(row->database, sizeof row->database, NULL);
+    command_copy(row->command, self);
+}
+
+/* The server's row, made if need be. Inside the guard. */
+static unsigned server_for(struct pqb_layout *map, const struct pqb_claim_request *request,
+                           unsigned hint, uint64_t now)
+{
+    unsigned server = pqb_registry_resolve(map, request->server, hint, now);
+    if (server == PQB_NIL)
+        server = pqb_registry_server_make(
+            map, request->server, request->defaults ? request->defaults : &pqb_server_defaults, now);
+    return server;
+}
+
+static enum pqb_status enter_queue(struct pqb_visit *visit, const struct pqb_claim_request *request,
+                                   struct pqb_claim_hints *hints, unsigned index,
+                                   uint32_t generation)
+{
+    struct pqb_books *books = &visit->books;
+    struct pqb_claim_row *row = &books->map->claim[index];
+    unsigned server = server_for(books->map, request, atomic_load(&hints->server), books->now);
+    if (server == PQB_NIL)
+        return PQB_FULL;
+    unsigned app = pqb_registry_app_make(books->map, server, request->app, atomic_load(&hints->app));
+    atomic_store(&hints->server, (uint16_t)server);
+    atomic_store(&hints->app, (uint16_t)app);
+    row->server = (uint16_t)server;
+    row->app = (uint16_t)app;
+    books->self = index;
+    pqb_books_enter(books, index, generation);
+    pqb_books_dispatch(books, server);
+    if (state_of(atomic_load(&row->ctl)) == PQB_CLAIM_WAITING)
+        pqb_journal_write(books->map, PQB_EVENT_QUEUED, (uint16_t)server, request->app, row->pid, 0);
+    return PQB_OK;
+}
+
+enum pqb_status pqb_claim_submit(struct pqb_region *region, const struct pqb_process *self,
+                                 const struct pqb_claim_request *request,
+                                 struct pqb_claim_hints *hints, uint64_t deadline,
+                                 struct pqb_claim *claim)
+{
+    struct pqb_visit visit;
+    unsigned index;
+    uint32_t generation;
+    *claim = (struct pqb_claim){0};
+    enum pqb_status status = pqb_visit_open(&visit, region, deadline);
+    if (status)
+        return status;
+    int saved = errno;
+    status = find_free(region, self->id, &index, &generation);
+    if (!status) {
+        fill_in(&region->map->claim[index], request, self, pqb_now());
+        status = pqb_visit_enter(&visit, deadline);
+        if (!status)
+            status = enter_queue(&visit, request, hints, index, generation);
+        if (status)
+            pqb_life_give(&region->life, index, generation, 1);
+    }
+    pqb_visit_close(&visit);
+    errno = saved;
+    if (!status) {
+        pqb_region_pin(region);
+        *claim = (struct pqb_claim){region, index, generation};
+    }
+    return status;
+}
+
+enum pqb_status pqb_claim_take(const struct pqb_claim *claim)
+{
+    struct pqb_claim_row *row = row_of(claim);
+    uint64_t ctl = atomic_load(&row->ctl);
+    for (;;) {
+        if (ctl >> 32 != claim->generation)
+            return PQB_LOST;
+        if (state_of(ctl) == PQB_CLAIM_GRANTED) {
+            atomic_store(&row->changed_at, pqb_now());
+            if (atomic_compare_exchange_strong(&row->ctl, &ctl, ctl_of(ctl, PQB_CLAIM_CONNECTING)))
+                return PQB_OK;
+        } else if (state_of(ctl) != PQB_CLAIM_WAITING) {
+            return PQB_LOST;
+        } else if (!(ctl & PQB_CTL_SKIPPED)) {
+            return PQB_WAITING;
+        } else if (atomic_compare_exchange_strong(&row->ctl, &ctl, ctl & ~(uint64_t)PQB_CTL_SKIPPED)) {
+            pqb_books_flag(claim->region->map, claim->index);
+            pqb_visit_serve(claim->region);
+            ctl = atomic_load(&row->ctl);
+        }
+    }
+}
+
+enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)
+{
+    struct pqb_claim_row *row = row_of(claim);
+    uint64_t ctl = atomic_load(&row->ctl);
+    if (ctl >> 32 != claim->generation || state_of(ctl) != PQB_CLAIM_CONNECTING)
+        return PQB_LOST;
+    row->backend_pid = peer->backend_pid > 0 ? peer->backend_pid : 0;
+    row->backend_start = peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
+    row->backend_seen = row->backend_start != 0;
+    text_copy(row->user, sizeof row->user, peer->user);
+    text_copy(row->database, sizeof row->database, peer->database);
+    text_copy(row->application_name, sizeof row->application_name, peer->application_name);
+    atomic_store(&row->changed_at, pqb_now());
+    if (!atomic_compare_exchange_strong(&row->ctl, &ctl, ctl_of(ctl, PQB_CLAIM_OPEN)))
+        return PQB_LOST;
+    /* It logs in no longer: the books learn it at the next visit; now, if a damper holds others. */
+    pqb_books_flag(claim->region->map, claim->index);
+    if (pqb_claim_config(claim).logins)
+        pqb_visit_serve(claim->region);
+    return PQB_OK;
+}
+
+struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)
+{
+    unsigned server = row_of(claim)->server;
+    return server < PQB_SERVERS ? claim->region->map->server[server].config : pqb_server_defaults;
+}
+
+/* ---- giving back, burying ---- */
+
+/* One step towards GONE, from `ctl`. `until` is when DRAINING ends at the latest; 0 = no draining. */
+static int step_down(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now,
+                     uint64_t until)
+{
+    struct pqb_claim_row *row = &map->claim[index];
+    if (until) {
+        atomic_store(&row->drain_until, until);
+        atomic_store(&row->changed_at, now);
+    }
+    uint64_t next = ctl_of(ctl, until ? PQB_CLAIM_DRAINING : PQB_CLAIM_GONE);
+    if (!atomic_compare_exchange_strong(&row->ctl, &ctl, next))
+        return 0;
+    pqb_books_flag(map, index);
+    return 1;
+}
+
+static void count_end(const struct pqb_claim *claim, enum pqb_claim_end end)
+{
+    struct pqb_layout *map = claim->region->map;
+    const struct pqb_claim_row *row = row_of(claim);
+    if (end == PQB_END_CLOSED || row->server >= PQB_SERVERS)
+        return;
+    struct pqb_server_row *server = &map->server[row->server];
+    int timed_out = end == PQB_END_TIMED_OUT;
+    atomic_fetch_add(timed_out ? &server->timeout_total : &server->refused_total, 1);
+    pqb_journal_write(map, timed_out ? PQB_EVENT_TIMED_OUT : PQB_EVENT_REFUSED, row->server,
+                      row->app < PQB_APPS ? map->app[row->app].label : NULL, row->pid,
+                      pqb_now() - row->asked_at);
+}
+
+void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
+{
+    struct pqb_process self;
+    struct pqb_region *region = claim->region;
+    if (!region || pqb_process_self(&self) == PQB_BORROWED)
+        return;
+    struct pqb_claim_row *row = row_of(claim);
+    /* A ledger that was reset counts us until we go; one that shrank can't be touched. */
+    int readable = pqb_region_check(region) != PQB_DAMAGED, given = 0;
+    uint64_t now = pqb_now(), ctl = readable ? atomic_load(&row->ctl) : 0;
+    while (!given && ctl >> 32 == claim->generation && state_of(ctl) >= PQB_CLAIM_WAITING &&
+           state_of(ctl) <= PQB_CLAIM_OPEN) {
+        int drains = state_of(ctl) == PQB_CLAIM_OPEN && row->backend_seen;
+        given = step_down(region->map, claim->index, ctl, now, drains ? now + PQB_DRAIN_CEILING : 0);
+        ctl = atomic_load(&row->ctl);
+    }
+    if (given)
+        count_end(claim, end);
+    struct pqb_process_hold hold;
+    int locked = !pqb_process_lock(&hold, 0);
+    pqb_life_give(&region->life, claim->index, claim->generation, locked);
+    if (locked)
+        pqb_process_unlock(&hold);
+    if (given)
+        pqb_visit_serve(region);
+    *claim = (struct pqb_claim){0};
+    pqb_region_unpin(region);
+}
+
+void pqb_claim_drop(struct pqb_claim *claim)
+{
+    struct pqb_process self;
+    struct pqb_region *region = claim->region;
+    if (!region || pqb_process_self(&self) == PQB_BORROWED)
+        return;
+    pqb_life_drop(&region->life, claim->index, claim->generation);
+    *claim = (struct pqb_claim){0};
+    pqb_region_unpin(region);
+}
+
+int pqb_claim_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)
+{
+    struct pqb_claim_row *row = &map->claim[index];
+    if (row->server >= PQB_SERVERS)
+        return 0;
+    struct pqb_server_row *server = &map->server[row->server];
+    uint64_t until = 0;
+    if (state_of(ctl) == PQB_CLAIM_OPEN && row->backend_seen)
+        until = now + PQB_DRAIN_CEILING;
+    else if (state_of(ctl) == PQB_CLAIM_OPEN || state_of(ctl) == PQB_CLAIM_CONNECTING)
+        until = server->config.drain_ms ? now + server->config.drain_ms * PQB_MS : 0;
+    if (!step_down(map, index, ctl, now, until))
+        return 0;
+    atomic_fetch_add(&server->reaped_total, 1);
+    pqb_journal_write(map, PQB_EVENT_DIED, row->server,
+                      row->app < PQB_APPS ? map->app[row->app].label : NULL, row->pid, 0);
+    return 1;
+}
+
+int pqb_claim_drained(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)
+{
+    const struct pqb_claim_row *row = &map->claim[index];
+    struct pqb_process self;
+    uint64_t until = atomic_load(&row->drain_until);
+    /* Further ahead than any rule allows: from before a reboot, or damaged. */
+    int over = now >= until || until - now > 2 * PQB_DRAIN_CEILING;
+    if (!over && row->backend_seen && !pqb_process_self(&self) && self.pid_ns == row->pid_ns)
+        over = pqb_backend_has_exited(row->backend_pid, row->backend_start);
+    return over && step_down(map, index, ctl, now, 0);
+}

@@ -1,0 +1,113 @@
+#include "ledger/guard.h"
+
+#include "ledger/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define SPINS 400                /* about the length of a visit */
+#define SLEEP_AT_MOST (1 * PQB_MS) /* the owner may have died, and nobody wakes us then */
+
+static int guard_lock(int fd, short type)
+{
+    struct flock lock = {.l_type = type, .l_whence = SEEK_SET, .l_len = 1};
+    return fcntl(fd, F_SETLK, &lock);
+}
+
+/* The descriptor of the guard's file, opened anew if the host closed it. */
+static enum pqb_status guard_descriptor(struct pqb_region *region, int *out)
+{
+    struct stat status;
+    int fd = atomic_load(&region->guard_fd1) - 1;
+    if (fd >= 0 && !fstat(fd, &status) && status.st_ino == region->guard_inode &&
+        status.st_dev == region->life.device) {
+        *out = fd;
+        return PQB_OK;
+    }
+    char path[PQB_LIFE_PATH + 8];
+    snprintf(path, sizeof path, "%s/guard", region->life.folder);
+    fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? PQB_DAMAGED : pqb_status_from_errno(errno);
+    if (fstat(fd, &status) || status.st_ino != region->guard_inode) {
+        pqb_close(fd);
+        return PQB_DAMAGED;
+    }
+    fd = pqb_park(fd);
+    atomic_store(&region->guard_fd1, fd + 1);
+    *out = fd;
+    return PQB_OK;
+}
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#else
+    atomic_thread_fence(memory_order_seq_cst);
+#endif
+}
+
+/* Waits until the guard looks free, or a moment. */
+static void wait_for_turn(struct pqb_header *header, uint64_t deadline)
+{
+    for (unsigned i = 0; i < SPINS; i++) {
+        if (!atomic_load_explicit(&header->guard_held, memory_order_relaxed))
+            return;
+        pause_briefly();
+    }
+    uint64_t until = pqb_now() + SLEEP_AT_MOST;
+    uint32_t seen = atomic_load(&header->guard_word);
+    atomic_fetch_add(&header->guard_sleepers, 1);
+    if (atomic_load(&header->guard_held))
+        pqb_futex_wait(&header->guard_word, seen, until < deadline ? until : deadline, 1);
+    atomic_fetch_sub(&header->guard_sleepers, 1);
+}
+
+enum pqb_status pqb_guard_enter(struct pqb_region *region, uint64_t deadline, int *died)
+{
+    struct pqb_header *header = &region->map->header;
+    int fd, saved = errno;
+    enum pqb_status status = guard_descriptor(region, &fd);
+    while (!status && guard_lock(fd, F_WRLCK)) {
+        if (errno != EAGAIN && errno != EACCES && errno != EINTR)
+            status = pqb_status_from_errno(errno);
+        else if (!deadline || pqb_now() >= deadline)
+            status = PQB_BUSY;
+        else
+            wait_for_turn(header, deadline);
+    }
+    if (!status && atomic_load(&header->retired)) {
+        guard_lock(fd, F_UNLCK);
+        status = PQB_LOST;
+    }
+    if (!status) {
+        *died = atomic_exchange(&header->dirty, 1) != 0;
+        atomic_store_explicit(&header->guard_held, 1, memory_order_relaxed);
+    }
+    errno = saved;
+    return status;
+}
+
+void pqb_guard_leave(struct pqb_region *region)
+{
+    struct pqb_header *header = &region->map->header;
+    int fd = atomic_load(&region->guard_fd1) - 1, saved = errno;
+    struct stat status;
+    atomic_store(&header->guard_held, 0);
+    if (!fstat(fd, &status) && status.st_ino == region->guard_inode) {
+        atomic_store(&header->dirty, 0);
+        guard_lock(fd, F_UNLCK);
+    } else {
+        /* The host closed our descriptor, and with it the lock went: somebody else may have been
+         * inside beside us. Let the next one rebuild. */
+        atomic_store(&header->dirty, 1);
+    }
+    /* Pairs with wait_for_turn, which counts itself and then looks at guard_held. */
+    atomic_fetch_add(&header->guard_word, 1);
+    if (atomic_load(&header->guard_sleepers))
+        pqb_futex_wake(&header->guard_word, 1, 1);
+    errno = saved;
+}

@@ -1,0 +1,139 @@
+#include "ledger/process.h"
+
+#include "ledger/os.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* Zeroed by the kernel in a forked child. */
+struct wiped_page {
+    _Atomic uint64_t id;
+    _Atomic int32_t pid;
+    _Atomic uint32_t pid_ns;
+    _Atomic uint32_t lock; /* 0 free, 1 held, 2 held and somebody sleeps */
+};
+
+static struct wiped_page *_Atomic page;
+static __thread unsigned quiet_depth __attribute__((tls_model("initial-exec")));
+static _Atomic uint32_t forks;
+static void (*_Atomic child_callback)(void);
+static _Atomic uint32_t fork_hooks; /* 1 once pthread_atfork has been called */
+
+static void after_fork_in_parent(void)
+{
+    atomic_fetch_add(&forks, 1);
+}
+
+static void after_fork_in_child(void)
+{
+    atomic_fetch_add(&forks, 1);
+    void (*callback)(void) = atomic_load(&child_callback);
+    if (callback)
+        callback();
+}
+
+uint32_t pqb_process_forks(void)
+{
+    return atomic_load(&forks);
+}
+
+void pqb_process_on_fork(void (*child)(void))
+{
+    atomic_store(&child_callback, child);
+    if (!atomic_exchange(&fork_hooks, 1))
+        pthread_atfork(NULL, after_fork_in_parent, after_fork_in_child);
+}
+
+static struct wiped_page *page_get(void)
+{
+    struct wiped_page *mine = atomic_load(&page);
+    if (mine)
+        return mine;
+    void *made = mmap(NULL, sizeof *mine, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (made == MAP_FAILED)
+        return NULL;
+    if (madvise(made, sizeof *mine, MADV_WIPEONFORK)) {
+        munmap(made, sizeof *mine);
+        return NULL;
+    }
+    if (!atomic_compare_exchange_strong(&page, &mine, made)) {
+        munmap(made, sizeof *mine);
+        return mine;
+    }
+    return made;
+}
+
+enum pqb_status pqb_process_self(struct pqb_process *self)
+{
+    struct wiped_page *mine = page_get();
+    if (!mine)
+        return PQB_NO_MEMORY;
+    int32_t pid = (int32_t)getpid();
+    uint64_t id = atomic_load(&mine->id);
+    if (!id) {
+        /* First call in this process. Threads race for the number; the pid they store is the same. */
+        atomic_store(&mine->pid, pid);
+        atomic_store(&mine->pid_ns, pqb_pid_namespace());
+        uint64_t fresh = pqb_random();
+        if (atomic_compare_exchange_strong(&mine->id, &id, fresh))
+            id = fresh;
+    }
+    if (atomic_load(&mine->pid) != pid)
+        return PQB_BORROWED;
+    *self = (struct pqb_process){.id = id, .pid = pid, .pid_ns = atomic_load(&mine->pid_ns)};
+    return PQB_OK;
+}
+
+void pqb_process_quiet(struct pqb_process_hold *hold)
+{
+    hold->nested = quiet_depth++ > 0;
+    if (hold->nested)
+        return;
+    sigset_t all;
+    sigfillset(&all);
+    /* A fault must reach the host's own handler (a JVM has one), not kill it. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS};
+    for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
+        sigdelset(&all, faults[i]);
+    pthread_sigmask(SIG_SETMASK, &all, &hold->signals);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold->cancellation);
+}
+
+void pqb_process_loud(const struct pqb_process_hold *hold)
+{
+    quiet_depth--;
+    if (hold->nested)
+        return;
+    int ignored;
+    pthread_setcancelstate(hold->cancellation, &ignored);
+    pthread_sigmask(SIG_SETMASK, &hold->signals, NULL);
+}
+
+enum pqb_status pqb_process_lock(struct pqb_process_hold *hold, uint64_t deadline)
+{
+    struct wiped_page *mine = page_get();
+    if (!mine)
+        return PQB_NO_MEMORY;
+    pqb_process_quiet(hold);
+    uint32_t expected = 0;
+    if (atomic_compare_exchange_strong(&mine->lock, &expected, 1))
+        return PQB_OK;
+    while (deadline && pqb_now() < deadline) {
+        if (atomic_exchange(&mine->lock, 2) == 0)
+            return PQB_OK;
+        pqb_futex_wait(&mine->lock, 2, deadline, 0);
+    }
+    pqb_process_loud(hold);
+    return PQB_BUSY;
+}
+
+void pqb_process_unlock(const struct pqb_process_hold *hold)
+{
+    struct wiped_page *mine = atomic_load(&page);
+    if (atomic_exchange(&mine->lock, 0) == 2)
+        pqb_futex_wake(&mine->lock, 1, 0);
+    pqb_process_loud(hold);
+}

@@ -1,0 +1,484 @@
+#include "ledger/region.h"
+
+#include "ledger/os.h"
+#include "ledger/process.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define SHM_FOLDER "/dev/shm"
+#define NAME_BYTES 64
+#define STRAY_SECONDS 10 /* what a dead creator left is swept away when it is that old */
+
+static struct pqb_region *_Atomic regions;
+
+enum pqb_status pqb_region_path(const char *name, char path[PQB_REGION_PATH],
+                                struct pqb_error *error)
+{
+    if (!name || !*name)
+        name = "default";
+    size_t length = strlen(name);
+    if (*name == '/') {
+        if (length >= PQB_REGION_PATH)
+            return pqb_fail(error, PQB_INVALID, "the ledger's path is too long (%zu bytes)", length);
+        memcpy(path, name, length + 1);
+        return PQB_OK;
+    }
+    for (size_t i = 0; i < length; i++)
+        if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
+            length = 0;
+    if (!length || length > NAME_BYTES || *name == '.')
+        return pqb_fail(error, PQB_INVALID,
+                        "\"%.70s\" is no name for a ledger: use up to %d letters, digits, \".\", "
+                        "\"_\", \"-\", or an absolute path",
+                        name, NAME_BYTES);
+    snprintf(path, PQB_REGION_PATH, SHM_FOLDER "/pqbudget.%u.%s", (unsigned)geteuid(), name);
+    return PQB_OK;
+}
+
+static uint64_t identity_checksum(const struct pqb_identity *identity)
+{
+    /* FNV-1a, 64 bit. */
+    uint64_t hash = 0xcbf29ce484222325ull;
+    const unsigned char *bytes = (const unsigned char *)identity;
+    for (size_t i = 0; i < offsetof(struct pqb_identity, checksum); i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3ull;
+    return hash;
+}
+
+static void folder_path(const char *path, uint64_t id, char folder[PQB_LIFE_PATH])
+{
+    snprintf(folder, PQB_LIFE_PATH, "%s~%016llx", path, (unsigned long long)id);
+}
+
+/* ---- removing ---- */
+
+static void folder_remove(const char *folder)
+{
+    char path[PQB_LIFE_PATH + 8];
+    for (unsigned group = 0; group < PQB_GROUPS; group++) {
+        snprintf(path, sizeof path, "%s/%03u", folder, group);
+        unlink(path);
+    }
+    snprintf(path, sizeof path, "%s/guard", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/ledger", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
+/* True for "<base>~<16 hex digits>". */
+static int is_folder_of(const char *entry, const char *base, uint64_t *id)
+{
+    size_t length = strlen(base);
+    if (strncmp(entry, base, length) || entry[length] != '~' ||
+        strspn(entry + length + 1, "0123456789abcdef") != 16 || entry[length + 17])
+        return 0;
+    *id = strtoull(entry + length + 1, NULL, 16);
+    return 1;
+}
+
+/* Removes folders of lock files that no ledger at `path` refers to: a creator died, or somebody
+ * removed the ledger by hand. */
+static void sweep(const char *path, uint64_t keep, time_t older_than)
+{
+    char parent[PQB_REGION_PATH];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    const char *base = path + (slash - parent) + 1;
+    slash[slash == parent] = 0;
+
+    DIR *directory = opendir(parent);
+    if (!directory)
+        return;
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        uint64_t id;
+        struct stat status;
+        char folder[PQB_LIFE_PATH];
+        if (!is_folder_of(entry->d_name, base, &id) || id == keep)
+            continue;
+        folder_path(path, id, folder);
+        if (!lstat(folder, &status) && S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
+            status.st_ctime <= older_than)
+            folder_remove(folder);
+    }
+    closedir(directory);
+}
+
+enum pqb_status pqb_region_remove(const char *path, struct pqb_error *error)
+{
+    if (unlink(path)) {
+        enum pqb_status status = pqb_status_from_errno(errno);
+        return pqb_fail(error, status, "cannot remove %s: %s", path, strerror(errno));
+    }
+    sweep(path, 0, time(NULL));
+    return PQB_OK;
+}
+
+/* ---- making ---- */
+
+/* Creates a file of the mode, whatever the umask, and tells its inode. -1 with errno. */
+static int make_file(const char *path, mode_t mode, uint64_t *inode, uint64_t *device)
+{
+    struct stat status;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    if (fd < 0)
+        return -1;
+    if (fchmod(fd, mode) || fstat(fd, &status)) {
+        pqb_close(fd);
+        return -1;
+    }
+    *inode = status.st_ino;
+    *device = status.st_dev;
+    return fd;
+}
+
+/* Fills `folder` with lock files and a complete ledger. -1 with errno. */
+static int make_contents(const char *folder, mode_t mode, uint64_t id)
+{
+    struct pqb_identity identity = {
+        .magic = PQB_MAGIC,
+        .version = PQB_LAYOUT_VERSION,
+        .word_bits = sizeof(void *) * CHAR_BIT,
+        .size = PQB_LEDGER_BYTES,
+        .id = id,
+    };
+    char path[PQB_LIFE_PATH + 8];
+    snprintf(path, sizeof path, "%s/guard", folder);
+    int fd = make_file(path, mode, &identity.guard_inode, &identity.locks_device);
+    if (fd < 0)
+        return -1;
+    pqb_close(fd);
+    for (unsigned group = 0; group < PQB_GROUPS; group++) {
+        snprintf(path, sizeof path, "%s/%03u", folder, group);
+        fd = make_file(path, mode, &identity.group_inode[group], &identity.locks_device);
+        if (fd < 0)
+            return -1;
+        pqb_close(fd);
+    }
+    identity.checksum = identity_checksum(&identity);
+
+    uint64_t inode, device;
+    snprintf(path, sizeof path, "%s/ledger", folder);
+    fd = make_file(path, mode, &inode, &device);
+    if (fd < 0)
+        return -1;
+    /* Space for every byte now: a sparse file on a full tmpfs is SIGBUS in somebody's process. */
+    int code = posix_fallocate(fd, 0, (off_t)PQB_LEDGER_BYTES);
+    /* Dirty: the first visitor builds every list from the claims, of which there are none. */
+    uint32_t dirty = 1;
+    uint64_t now = pqb_now_real();
+    if (!code &&
+        (pwrite(fd, &identity, sizeof identity, 0) != (ssize_t)sizeof identity ||
+         pwrite(fd, &dirty, sizeof dirty, offsetof(struct pqb_header, dirty)) != sizeof dirty ||
+         pwrite(fd, &now, sizeof now, offsetof(struct pqb_header, created_at_ns)) != sizeof now))
+        code = errno ? errno : EIO;
+    pqb_close(fd);
+    errno = code;
+    return code ? -1 : 0;
+}
+
+/* Renames without replacing; by link and unlink where the file system can't. -1 with errno. */
+static int rename_new(const char *from, const char *to)
+{
+    if (!syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */))
+        return 0;
+    if (errno != EINVAL && errno != ENOSYS)
+        return -1;
+    if (link(from, to))
+        return -1;
+    return unlink(from);
+}
+
+/* A folder that its group may write to is a place that a group shares: so is a ledger there. */
+static mode_t mode_of_place(const char *path)
+{
+    struct stat status;
+    char parent[PQB_REGION_PATH];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    slash[slash == parent] = 0;
+    if (!stat(parent, &status) && (status.st_mode & S_IWGRP) && !(status.st_mode & S_IWOTH))
+        return 0660;
+    return 0600;
+}
+
+/* Makes the ledger, or leaves the one that somebody else made meanwhile. */
+static enum pqb_status make_ledger(const char *path, struct pqb_error *error)
+{
+    char folder[PQB_LIFE_PATH], built[PQB_LIFE_PATH + 8];
+    mode_t mode = mode_of_place(path);
+    uint64_t id = pqb_random();
+    folder_path(path, id, folder);
+    snprintf(built, sizeof built, "%s/ledger", folder);
+
+    int failed = mkdir(folder, 0700);
+    int code = errno;
+    if (!failed) {
+        failed = chmod(folder, mode | ((mode & 0440) >> 2)) || make_contents(folder, mode, id) ||
+                 rename_new(built, path);
+        code = errno;
+        if (failed)
+            folder_remove(folder);
+    }
+    if (failed && code != EEXIST) {
+        enum pqb_status status = pqb_status_from_errno(code);
+        if (status == PQB_NO_SPACE)
+            return pqb_fail(error, status,
+                            "no space for the ledger %s (%zu KiB): free some, or set "
+                            "PQBUDGET_LEDGER to a path elsewhere",
+                            path, PQB_LEDGER_BYTES / 1024);
+        return pqb_fail(error, status == PQB_ABSENT ? PQB_SYSTEM : status,
+                        "cannot make the ledger %s: %s", path, strerror(code));
+    }
+    if (!failed)
+        sweep(path, id, time(NULL) - STRAY_SECONDS);
+    return PQB_OK;
+}
+
+/* ---- opening ---- */
+
+static int in_group(gid_t group)
+{
+    if (group == getegid())
+        return 1;
+    gid_t groups[256];
+    int count = getgroups(256, groups);
+    for (int i = 0; i < count; i++)
+        if (groups[i] == group)
+            return 1;
+    return 0;
+}
+
+/* Whose file is it, and may it be trusted with this process? */
+static enum pqb_status check_file(const char *path, const struct stat *status,
+                                  struct pqb_error *error)
+{
+    if (!S_ISREG(status->st_mode))
+        return pqb_fail(error, PQB_FOREIGN, "%s is not a regular file; remove it, or use another --ledger",
+                        path);
+    int shared = (status->st_mode & 060) == 060 && in_group(status->st_gid);
+    if (status->st_uid != geteuid() && !shared)
+        return pqb_fail(error, PQB_FOREIGN, "%s belongs to user %u, not to you; use another --ledger",
+                        path, (unsigned)status->st_uid);
+    if (status->st_mode & 07)
+        return pqb_fail(error, PQB_FOREIGN, "%s is open to everybody (mode %03o); chmod o= it, or remove it",
+                        path, (unsigned)status->st_mode & 0777);
+    if (status->st_nlink != 1)
+        return pqb_fail(error, PQB_FOREIGN, "%s has %lu names instead of one; remove it", path,
+                        (unsigned long)status->st_nlink);
+    return PQB_OK;
+}
+
+static enum pqb_status check_identity(const char *path, const struct stat *status, ssize_t got,
+                                      const struct pqb_identity *identity, struct pqb_error *error)
+{
+    static const char remedy[] = "remove it with \"pqbudget reset --force\"";
+    if (got < (ssize_t)offsetof(struct pqb_identity, size) || identity->magic != PQB_MAGIC)
+        return pqb_fail(error, PQB_DAMAGED, "%s is not a ledger; %s", path, remedy);
+    if (identity->word_bits != sizeof(void *) * CHAR_BIT)
+        return pqb_fail(error, PQB_WORDSIZE,
+                        "%s was made by a %u-bit process, this one has %u; use another --ledger",
+                        path, identity->word_bits, (unsigned)sizeof(void *) * CHAR_BIT);
+    if (identity->version != PQB_LAYOUT_VERSION)
+        return pqb_fail(error, PQB_VERSION,
+                        "%s has layout version %u, this pqbudget needs %u; end its users, then %s",
+                        path, identity->version, PQB_LAYOUT_VERSION, remedy);
+    if (got != (ssize_t)sizeof *identity || (uint64_t)status->st_size != PQB_LEDGER_BYTES)
+        return pqb_fail(error, PQB_DAMAGED, "%s is truncated (%lld bytes of %zu); %s", path,
+                        (long long)status->st_size, PQB_LEDGER_BYTES, remedy);
+    if (identity->size != PQB_LEDGER_BYTES || identity->checksum != identity_checksum(identity))
+        return pqb_fail(error, PQB_DAMAGED, "%s is damaged (checksum); %s", path, remedy);
+    return PQB_OK;
+}
+
+/* The lock files must be those the ledger was made with. */
+static enum pqb_status check_locks(const char *path, const char *folder,
+                                   const struct pqb_identity *identity, struct pqb_error *error)
+{
+    char guard[PQB_LIFE_PATH + 8];
+    struct stat status;
+    snprintf(guard, sizeof guard, "%s/guard", folder);
+    if (!lstat(guard, &status) && status.st_ino == identity->guard_inode &&
+        status.st_dev == identity->locks_device)
+        return PQB_OK;
+    if (errno == EACCES)
+        return pqb_fail(error, PQB_NO_ACCESS, "no permission for the lock files %s", folder);
+    return pqb_fail(error, PQB_DAMAGED,
+                    "the lock files of %s are gone; remove it with \"pqbudget reset --force\"", path);
+}
+
+/* The region of this file that the process has already, pinned. Under the process lock. */
+static struct pqb_region *find_mapped(const struct stat *status, uint64_t id)
+{
+    for (struct pqb_region *region = atomic_load(&regions); region;
+         region = atomic_load(&region->next))
+        if (region->inode == status->st_ino && region->device == status->st_dev &&
+            region->id == id) {
+            pqb_region_pin(region);
+            return region;
+        }
+    return NULL;
+}
+
+/* Runs in a forked child. */
+static void child_forgets(void)
+{
+    for (struct pqb_region *region = atomic_load(&regions); region;
+         region = atomic_load(&region->next))
+        if (!pqb_region_check(region))
+            pqb_life_after_fork(&region->life, region->map);
+}
+
+static enum pqb_status map_file(int fd, const char *path, const struct stat *status,
+                                const struct pqb_identity *identity, struct pqb_region **out,
+                                struct pqb_error *error)
+{
+    struct pqb_region *region =
+        mmap(NULL, sizeof *region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *map = mmap(NULL, PQB_LEDGER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (region == MAP_FAILED || map == MAP_FAILED) {
+        enum pqb_status failure =
+            pqb_fail(error, pqb_status_from_errno(errno), "cannot map %s: %s", path, strerror(errno));
+        if (region != MAP_FAILED)
+            munmap(region, sizeof *region);
+        if (map != MAP_FAILED)
+            munmap(map, PQB_LEDGER_BYTES);
+        return failure;
+    }
+    region->map = map;
+    region->inode = status->st_ino;
+    region->device = status->st_dev;
+    region->id = identity->id;
+    region->guard_inode = identity->guard_inode;
+    snprintf(region->path, sizeof region->path, "%s", path);
+    folder_path(path, identity->id, region->life.folder);
+    region->life.device = identity->locks_device;
+    memcpy(region->life.inode, identity->group_inode, sizeof region->life.inode);
+    atomic_store(&region->pins, 1);
+    atomic_store(&region->next, atomic_load(&regions));
+    atomic_store(&regions, region);
+    pqb_process_on_fork(child_forgets);
+    *out = region;
+    return PQB_OK;
+}
+
+static enum pqb_status open_existing(const char *path, struct pqb_region **region,
+                                     struct pqb_error *error)
+{
+    struct stat status;
+    struct pqb_identity identity = {0};
+    char folder[PQB_LIFE_PATH];
+    /* O_NONBLOCK: a FIFO in its place must not hang us. */
+    int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        enum pqb_status failure = pqb_status_from_errno(errno);
+        if (failure == PQB_FOREIGN)
+            return pqb_fail(error, failure, "%s is a symbolic link; remove it, or use another --ledger",
+                            path);
+        if (failure == PQB_ABSENT)
+            return pqb_fail(error, failure, "there is no ledger %s yet", path);
+        if (errno == EISDIR || errno == ENXIO)
+            return pqb_fail(error, PQB_FOREIGN,
+                            "%s is not a regular file; remove it, or use another --ledger", path);
+        return pqb_fail(error, failure, "cannot open %s: %s", path, strerror(errno));
+    }
+    enum pqb_status result = PQB_SYSTEM;
+    struct pqb_process_hold hold;
+    if (fstat(fd, &status)) {
+        pqb_fail(error, result, "cannot stat %s: %s", path, strerror(errno));
+        goto out;
+    }
+    if ((result = check_file(path, &status, error)))
+        goto out;
+    ssize_t got = pread(fd, &identity, sizeof identity, 0);
+    if ((result = check_identity(path, &status, got, &identity, error)))
+        goto out;
+    folder_path(path, identity.id, folder);
+    if ((result = check_locks(path, folder, &identity, error)))
+        goto out;
+    if ((result = pqb_process_lock(&hold, pqb_now() + PQB_SECOND))) {
+        pqb_fail(error, result, "cannot open %s: busy", path);
+        goto out;
+    }
+    *region = find_mapped(&status, identity.id);
+    if (!*region)
+        result = map_file(fd, path, &status, &identity, region, error);
+    pqb_process_unlock(&hold);
+out:
+    pqb_close(fd);
+    return result;
+}
+
+enum pqb_status pqb_region_open(const char *path, int create, struct pqb_region **region,
+                                struct pqb_error *error)
+{
+    int saved = errno;
+    enum pqb_status result = open_existing(path, region, error);
+    /* Twice: the ledger may be reset between our making it and our opening it. */
+    for (int tries = 0; result == PQB_ABSENT && create && tries < 2; tries++) {
+        result = make_ledger(path, error);
+        if (!result)
+            result = open_existing(path, region, error);
+    }
+    errno = saved;
+    return result;
+}
+
+enum pqb_status pqb_region_check(const struct pqb_region *region)
+{
+    struct stat status;
+    int saved = errno;
+    int failed = stat(region->path, &status);
+    errno = saved;
+    if (failed || status.st_ino != region->inode || status.st_dev != region->device)
+        return PQB_LOST;
+    if ((uint64_t)status.st_size != PQB_LEDGER_BYTES)
+        return PQB_DAMAGED;
+    return atomic_load(&region->map->header.retired) ? PQB_LOST : PQB_OK;
+}
+
+void pqb_region_pin(struct pqb_region *region)
+{
+    atomic_fetch_add(&region->pins, 1);
+}
+
+static void unmap(struct pqb_region *region)
+{
+    struct stat status;
+    int guard = atomic_load(&region->guard_fd1) - 1;
+    if (guard >= 0 && !fstat(guard, &status) && status.st_ino == region->guard_inode)
+        pqb_close(guard);
+    pqb_life_close(&region->life);
+    munmap(region->map, PQB_LEDGER_BYTES);
+    munmap(region, sizeof *region);
+}
+
+void pqb_region_unpin(struct pqb_region *region)
+{
+    if (atomic_fetch_sub(&region->pins, 1) != 1)
+        return;
+    struct pqb_process_hold hold;
+    if (pqb_process_lock(&hold, pqb_now() + PQB_SECOND))
+        return; /* stays mapped: better than pulling it from under somebody */
+    struct pqb_region *_Atomic *link = &regions;
+    while (atomic_load(link) && atomic_load(link) != region)
+        link = &atomic_load(link)->next;
+    /* It may have been pinned anew meanwhile, or be gone already. */
+    if (atomic_load(link) && !atomic_load(&region->pins)) {
+        atomic_store(link, atomic_load(&region->next));
+        unmap(region);
+    }
+    pqb_process_unlock(&hold);
+}

@@ -1,0 +1,52 @@
+/*
+ * The ledger's file: where it is, making it, checking it, mapping it, giving it up.
+ *
+ *   /dev/shm/pqbudget.<euid>.<name>        the ledger, linked into place complete
+ *   /dev/shm/pqbudget.<euid>.<name>~<id>/  its lock files: guard, 000 … 156
+ *
+ * The folder is named in the ledger by its random id, each lock file by its inode, so that a ledger
+ * is never combined with another's locks. Everything in a process that opens the same file shares
+ * one region: the guard is a lock of the whole process (guard.h).
+ */
+#ifndef PQB_LEDGER_REGION_H
+#define PQB_LEDGER_REGION_H
+
+#include "ledger/layout.h"
+#include "ledger/life.h"
+#include "ledger/status.h"
+
+#define PQB_REGION_PATH (PQB_LIFE_PATH - 32)
+
+struct pqb_region {
+    struct pqb_layout *map;
+    uint64_t device, inode, id, guard_inode;
+    _Atomic int32_t guard_fd1; /* descriptor + 1; process lock */
+    _Atomic uint32_t pins;
+    struct pqb_region *_Atomic next; /* of this process's regions */
+    char path[PQB_REGION_PATH];
+    struct pqb_life life;
+};
+
+/* The path that PQBUDGET_LEDGER's value stands for: an absolute path itself, a name (letters,
+ * digits, ".", "_", "-", not first a "."; at most 64) below /dev/shm. NULL or "" is `default`. */
+enum pqb_status pqb_region_path(const char *name, char path[PQB_REGION_PATH],
+                                struct pqb_error *error) __attribute__((warn_unused_result));
+
+/* Maps the ledger at `path` and pins it. PQB_ABSENT if there is none and `create` is 0. */
+enum pqb_status pqb_region_open(const char *path, int create, struct pqb_region **region,
+                                struct pqb_error *error) __attribute__((warn_unused_result));
+
+/* Is the mapped file still the one at its path, and whole? PQB_LOST if it was removed, replaced
+ * or retired, PQB_DAMAGED if it shrank (touching the map would be SIGBUS then). One stat(2). */
+enum pqb_status pqb_region_check(const struct pqb_region *region)
+    __attribute__((warn_unused_result));
+
+/* A region stays mapped while it is pinned. */
+void pqb_region_pin(struct pqb_region *region);
+void pqb_region_unpin(struct pqb_region *region);
+
+/* Removes ledger and lock files. Processes that map it go on to a new one at their next visit. */
+enum pqb_status pqb_region_remove(const char *path, struct pqb_error *error)
+    __attribute__((warn_unused_result));
+
+#endif

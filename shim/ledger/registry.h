@@ -1,0 +1,50 @@
+/* The rows of servers, applications and aliases: finding, making, reusing. Inside the guard. */
+#ifndef PQB_LEDGER_REGISTRY_H
+#define PQB_LEDGER_REGISTRY_H
+
+#include "ledger/layout.h"
+
+#define PQB_ALIAS_AGE (600 * 1000000000ull)
+
+/* A new server's configuration where the environment says nothing. */
+extern const struct pqb_server_config pqb_server_defaults;
+
+/* Index of the server with this key, PQB_NIL if there is none. `hint` is looked at first. Aliases
+ * are not followed. Also outside the guard, if the caller checks again inside. */
+unsigned pqb_registry_server(const struct pqb_layout *map, const char *key, unsigned hint);
+
+/* The server a key or address means: its own row, else its alias's. */
+unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, unsigned hint,
+                              uint64_t now);
+
+/* Makes the row. PQB_NIL if the table is full of servers in use, or the key is too long. */
+unsigned pqb_registry_server_make(struct pqb_layout *map, const char *key,
+                                  const struct pqb_server_config *config, uint64_t now);
+
+/* Index of the application on that server, PQB_NIL if there is none. */
+unsigned pqb_registry_app(const struct pqb_layout *map, unsigned server, const char *label,
+                          unsigned hint);
+
+/* Finds or makes it. With the table full of rows in use it is PQB_NIL. */
+unsigned pqb_registry_app_make(struct pqb_layout *map, unsigned server, const char *label,
+                               unsigned hint);
+
+/* Sum of the applications' guaranteed minimums on a server. */
+uint64_t pqb_registry_minimums(const struct pqb_layout *map, unsigned server);
+
+/* What general has: limit less reserve. */
+uint64_t pqb_registry_general(const struct pqb_server_config *config);
+
+/* Index of the alias row, PQB_NIL if there is none. */
+unsigned pqb_registry_alias(const struct pqb_layout *map, const char *address);
+
+/* Makes or renews an alias; the oldest learnt one gives way when the table is full. 0 if it can't:
+ * too long, or the table is full of fixed ones. */
+int pqb_registry_alias_make(struct pqb_layout *map, const char *address, unsigned server, int fixed,
+                            uint64_t now);
+void pqb_registry_alias_drop(struct pqb_layout *map, unsigned alias);
+
+/* Repairs what makes no sense in the three tables. */
+void pqb_registry_repair(struct pqb_layout *map);
+
+#endif

@@ -1,0 +1,51 @@
+/* What a call of the ledger can answer, and the words for it. */
+#ifndef PQB_LEDGER_STATUS_H
+#define PQB_LEDGER_STATUS_H
+
+#include <stddef.h>
+
+enum pqb_status {
+    PQB_OK = 0,
+
+    /* Not errors: the caller goes on waiting, or stops. */
+    PQB_WAITING,   /* queued, not granted yet */
+    PQB_TIMED_OUT, /* the wait ended without a grant; the claim is gone */
+    PQB_LOST,      /* the claim is no longer ours: freed by somebody, or the ledger was replaced */
+    PQB_BUSY,      /* the guard could not be entered in time; nothing was changed */
+    PQB_REFUSED,   /* the change would break a rule (the text says which) */
+    PQB_ABSENT,    /* no such ledger, server, application or alias */
+
+    /* The ledger can't be used. */
+    PQB_FULL,          /* every claim, or every server row, is taken */
+    PQB_NO_DESCRIPTOR, /* this process has no descriptor left */
+    PQB_NO_SPACE,      /* the file system of the ledger is full */
+    PQB_NO_ACCESS,     /* permission denied, or a read-only file system */
+    PQB_NO_MEMORY,
+    PQB_FOREIGN,  /* another owner, mode or kind of file than a ledger of ours has */
+    PQB_DAMAGED,  /* not a ledger, truncated, or its lock files are gone */
+    PQB_VERSION,  /* written by another version of pqbudget */
+    PQB_WORDSIZE, /* written by a process of another word size (32 against 64 bit) */
+    PQB_BORROWED, /* called in a vfork child, in its parent's memory: hands off */
+    PQB_INVALID,  /* an argument makes no sense */
+    PQB_SYSTEM,   /* a system call failed; the text has its errno */
+};
+
+/* One line, without a full stop. Never NULL. */
+const char *pqb_status_text(enum pqb_status status);
+
+/* True if the ledger itself is unusable, so that PQBUDGET_FAIL decides. */
+int pqb_status_is_failure(enum pqb_status status);
+
+/* Where a fallible call leaves the words for a person: what is wrong and what to do. */
+struct pqb_error {
+    char text[256];
+};
+
+/* Writes the text and returns the status, so that a failure is one statement. `error` may be NULL. */
+enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* The status that stands for an errno of open, mmap, fallocate and the like. */
+enum pqb_status pqb_status_from_errno(int code);
+
+#endif

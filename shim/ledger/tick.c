@@ -1,0 +1,146 @@
+#include "ledger/tick.h"
+
+#include "ledger/claim.h"
+#include "ledger/os.h"
+#include "ledger/visit.h"
+
+#include <limits.h>
+
+#define LOOK_AT_MOST (50 * PQB_MS)    /* then another process may look */
+#define WAKE_AGAIN (20 * PQB_MS)      /* a grant that was not taken up: was the wake-up lost? */
+#define TAKE_BACK (1 * PQB_SECOND)    /* its owner is stopped, or has left its wait by a longjmp */
+#define TICK_PATIENCE (10 * PQB_MS)
+#define LYING_AT_MOST 16
+
+static enum pqb_claim_state state_of(uint64_t ctl)
+{
+    return (enum pqb_claim_state)(ctl & PQB_CTL_STATE);
+}
+
+/* How long ago, 0 if the time makes no sense. */
+static uint64_t age_of(uint64_t since, uint64_t now)
+{
+    return now > since ? now - since : 0;
+}
+
+static void look_at_living(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)
+{
+    struct pqb_claim_row *claim = &map->claim[index];
+    uint64_t age = age_of(atomic_load(&claim->changed_at), now);
+    if (state_of(ctl) != PQB_CLAIM_GRANTED || age < WAKE_AGAIN)
+        return;
+    atomic_fetch_add(&claim->word, 1);
+    pqb_futex_wake(&claim->word, INT_MAX, 1);
+    if (claim->bell && claim->bell <= PQB_BELLS) {
+        atomic_fetch_add(&map->header.bell[claim->bell - 1], 1);
+        pqb_futex_wake(&map->header.bell[claim->bell - 1], INT_MAX, 1);
+    }
+    if (age >= TAKE_BACK)
+        pqb_books_flag(map, index);
+}
+
+static void look_at(struct pqb_region *region, int probe, unsigned index, uint64_t now)
+{
+    struct pqb_layout *map = region->map;
+    uint64_t ctl = atomic_load(&map->claim[index].ctl);
+    switch (state_of(ctl)) {
+    case PQB_CLAIM_WAITING:
+    case PQB_CLAIM_GRANTED:
+    case PQB_CLAIM_CONNECTING:
+    case PQB_CLAIM_OPEN: {
+        /* The state was read before the lock: if that is gone, nobody but the dead owner was
+         * behind that state and generation. */
+        int held = pqb_life_probe(probe, index);
+        if (held > 0)
+            look_at_living(map, index, ctl, now);
+        else if (!held)
+            pqb_claim_bury(map, index, ctl, now);
+        break;
+    }
+    case PQB_CLAIM_DRAINING:
+        pqb_claim_drained(map, index, ctl, now);
+        break;
+    case PQB_CLAIM_GONE:
+        pqb_books_flag(map, index); /* its owner may have died before it could */
+        break;
+    default:
+        break;
+    }
+}
+
+void pqb_tick_look(struct pqb_region *region, unsigned probes)
+{
+    struct pqb_header *header = &region->map->header;
+    uint64_t now = pqb_now(), until = atomic_load(&header->reaper_until);
+    /* A time far ahead is left over from another boot, or damage. */
+    if (now < until && until - now <= LOOK_AT_MOST)
+        return;
+    if (!atomic_compare_exchange_strong(&header->reaper_until, &until, now + LOOK_AT_MOST))
+        return;
+    unsigned group = atomic_load(&header->reap_cursor) % PQB_GROUPS, looked = 0;
+    for (unsigned i = 0; i < PQB_GROUPS && looked < probes; i++, group = (group + 1) % PQB_GROUPS) {
+        uint64_t claims = atomic_load(&header->busy[group]);
+        int probe;
+        if (!claims || pqb_life_probe_open(&region->life, group, &probe))
+            continue;
+        for (; claims; claims &= claims - 1, looked++)
+            look_at(region, probe, group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims), now);
+        pqb_close(probe);
+    }
+    atomic_store(&header->reap_cursor, group);
+    atomic_store(&header->reaper_until, 0);
+}
+
+/* Grants of this server that nobody took up, taken back if others wait. Inside the guard. */
+static void take_back_lying(struct pqb_books *books, unsigned server)
+{
+    const struct pqb_layout *map = books->map;
+    if (!map->server[server].waiting || !map->server[server].logging_in)
+        return;
+    for (unsigned group = 0; group < PQB_GROUPS; group++) {
+        uint64_t claims = atomic_load(&map->header.busy[group]);
+        for (; claims; claims &= claims - 1) {
+            unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
+            const struct pqb_claim_row *claim = &map->claim[index];
+            if (claim->server == server && state_of(atomic_load(&claim->ctl)) == PQB_CLAIM_GRANTED &&
+                age_of(atomic_load(&claim->changed_at), books->now) >= TAKE_BACK)
+                pqb_books_take_back(books, index);
+        }
+    }
+}
+
+static void collect_drainers(const struct pqb_layout *map, unsigned server,
+                             struct pqb_drainers *drainers)
+{
+    unsigned index = map->server[server].drain_head;
+    for (unsigned n = 0; n < PQB_TICK_DRAINERS && index < PQB_CLAIMS; n++) {
+        const struct pqb_claim_row *claim = &map->claim[index];
+        drainers->drainer[n].index = index;
+        drainers->drainer[n].ctl = atomic_load(&claim->ctl);
+        drainers->drainer[n].since = atomic_load(&claim->changed_at);
+        drainers->count = n + 1;
+        index = claim->drain_next;
+    }
+}
+
+enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_drainers *drainers)
+{
+    struct pqb_visit visit;
+    if (drainers)
+        drainers->count = 0;
+    enum pqb_status status = pqb_region_check(region);
+    if (status)
+        return status;
+    pqb_tick_look(region, PQB_TICK_PROBES);
+    status = pqb_visit_begin(&visit, region, pqb_now() + TICK_PATIENCE);
+    if (status)
+        return status == PQB_BUSY ? PQB_OK : status;
+    if (server < PQB_SERVERS && region->map->server[server].taken) {
+        take_back_lying(&visit.books, server);
+        pqb_books_dispatch(&visit.books, server);
+        if (drainers)
+            collect_drainers(region->map, server, drainers);
+    }
+    pqb_visit_close(&visit);
+    return PQB_OK;
+}

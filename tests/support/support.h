@@ -1,0 +1,42 @@
+/* What tests and their helper programs share: a ledger of one's own, waiting for conditions. */
+#ifndef PQB_TESTS_SUPPORT_H
+#define PQB_TESTS_SUPPORT_H
+
+#include "ledger/wait.h"
+
+#include <sys/types.h>
+
+/* Polls until `condition` holds; false after 20 s, so that a broken test ends. */
+#define wait_until(condition)                                                                      \
+    ({                                                                                             \
+        uint64_t until_ = pqb_now() + 20 * PQB_SECOND;                                             \
+        int holds_;                                                                                \
+        while (!(holds_ = (condition)) && pqb_now() < until_)                                      \
+            support_nap();                                                                         \
+        holds_;                                                                                    \
+    })
+void support_nap(void); /* a millisecond */
+
+/* The name of a ledger that no other test uses: "test.<pid>.<n>". */
+void support_ledger_name(char name[64]);
+
+/* Opens a fresh ledger under such a name; ends the program if that fails. */
+void support_ledger_open(struct pqb_ledger *ledger);
+
+/* Closes and removes it, whatever state it is in. */
+void support_ledger_end(struct pqb_ledger *ledger);
+
+/* Forks; in the child 0, and the child is killed when its parent dies. Children only _exit. */
+pid_t support_fork(void);
+
+/* Kills with SIGKILL if need be and reaps; returns the wait status. */
+int support_reap(pid_t pid);
+int support_kill(pid_t pid);
+
+/* The file in the build under test, e.g. support_built("helpers/client"). */
+const char *support_built(const char *file);
+
+/* Counts the open descriptors of this process. */
+unsigned support_descriptors(void);
+
+#endif
