@@ -37,7 +37,8 @@ static int process_facts(int32_t pid, struct process_facts *facts)
     snprintf(facts->name, sizeof facts->name, "%s", begin + 1);
     unsigned long long start;
     /* Fields 3 (state), 4 (parent) and, 18 further, 22 (start time). */
-    if (sscanf(end + 1, " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+    if (sscanf(end + 1,
+               " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
                &facts->parent, &start) != 2)
         return 0;
     facts->start = start;

@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 /* Recognises a PostgreSQL backend by its name and its parent's. Returns its start time in clock
- * ticks, 0 if `pid` can't be seen or is something else (the server is elsewhere, or in a container). */
+ * ticks, 0 if `pid` can't be seen or is something else (the server is elsewhere, or in a
+ * container). */
 uint64_t pqb_backend_start(int32_t pid);
 
 /* A pidfd that polls readable when the backend has exited, PQB_BACKEND_GONE if it has, or

@@ -1,8 +1,8 @@
 /*
  * The books: who is down for what, and who comes next. Everything here runs inside the guard.
  *
- * The claims' states are the truth; queue, pools, counts and accounts are kept beside them so that a
- * visit costs the same with 10,000 claims as with one. Owners change their claim's state without
+ * The claims' states are the truth; queue, pools, counts and accounts are kept beside them so that
+ * a visit costs the same with 10,000 claims as with one. Owners change their claim's state without
  * the guard and flag it as pending; settling brings the books in line with the state. A count is
  * therefore never less than the truth, and `in use <= limit` holds between any two instructions.
  */
@@ -17,28 +17,33 @@
 struct pqb_books {
     struct pqb_layout *map;
     uint64_t now;
-    unsigned self;    /* claim of the visitor, who needs no waking; PQB_NIL = none */
-    int corrupt;      /* something made no sense: rebuild before anybody believes it */
+    unsigned self;     /* claim of the visitor, who needs no waking; PQB_NIL = none */
+    int corrupt;       /* something made no sense: rebuild before anybody believes it */
     uint64_t unserved; /* bit set: that server's dispatch stopped for lack of room in `wake` */
     unsigned wakes;
     uint16_t wake[PQB_BOOKS_WAKES]; /* claims whose owner is to be woken after the visit */
 };
 
-/* What keeps a waiter from being granted now. */
-enum pqb_obstacle {
-    PQB_OBSTACLE_NONE = 0,
-    PQB_OBSTACLE_PAUSED,
-    PQB_OBSTACLE_PROCESS_CAP,
-    PQB_OBSTACLE_APP_LIMIT,
-    PQB_OBSTACLE_LOGINS,
-    PQB_OBSTACLE_ROOM,
-    PQB_OBSTACLE_SKIPPED, /* it let a grant lie; waits for a sign of life */
-};
+static inline struct pqb_claim_row *pqb_books_claim(const struct pqb_books *books, unsigned index)
+{
+    return &books->map->claim[index];
+}
 
-/* The rules of admission for one claim. *pool is set if there is no obstacle. Changes nothing; a
- * reader may call it outside the guard for a guess. */
-enum pqb_obstacle pqb_books_obstacle(const struct pqb_layout *map, const struct pqb_claim_row *claim,
-                                     enum pqb_booked *pool);
+static inline struct pqb_server_row *pqb_books_server(const struct pqb_books *books,
+                                                      const struct pqb_claim_row *claim)
+{
+    return &books->map->server[claim->server];
+}
+
+/* NULL is a claim without an application row: the table was full. */
+static inline struct pqb_app_row *pqb_books_app(const struct pqb_books *books,
+                                                const struct pqb_claim_row *claim)
+{
+    return claim->app < PQB_APPS ? &books->map->app[claim->app] : NULL;
+}
+
+/* What an application may still have of its guaranteed minimum; 0 for NULL. */
+uint32_t pqb_books_unmet(const struct pqb_app_row *app);
 
 /* Puts a claim that its owner has filled in, still FREE, at the end of the queue. */
 void pqb_books_enter(struct pqb_books *books, unsigned index, uint32_t generation);
@@ -46,24 +51,20 @@ void pqb_books_enter(struct pqb_books *books, unsigned index, uint32_t generatio
 /* Brings the books in line with one claim's state. Idempotent. */
 void pqb_books_settle(struct pqb_books *books, unsigned index);
 
-/* Settles whatever is flagged as pending, and dispatches the servers concerned. */
-void pqb_books_harvest(struct pqb_books *books);
+/* Moves a claim to a pool, the queue or nowhere. */
+void pqb_books_charge(struct pqb_books *books, unsigned index, enum pqb_booked booked);
 
-/* Grants everything that can be granted on a server, the oldest eligible ticket first. */
-void pqb_books_dispatch(struct pqb_books *books, unsigned server);
+/* Counts a claim with its account and application, which it has from now on. */
+void pqb_books_attach(struct pqb_books *books, struct pqb_claim_row *claim);
 
-/* GRANTED too long and others wait: back into the queue by its ticket, passed over from now on. */
-void pqb_books_take_back(struct pqb_books *books, unsigned index);
+/* Lets as many drainers as slack allows block nobody. */
+void pqb_books_refill_slack(struct pqb_books *books, struct pqb_server_row *server);
 
-/* After a change of a server's configuration: charges anew, dispatches. */
-void pqb_books_reconfigure(struct pqb_books *books, unsigned server);
+/* The owner of this claim is to be woken after the visit. */
+void pqb_books_wake(struct pqb_books *books, unsigned index);
 
-/* Moves the claims of one server to another, whose alias it becomes. */
-void pqb_books_merge(struct pqb_books *books, unsigned from, unsigned into);
-
-/* Builds everything from the claims, after a death inside the guard, and repairs what makes no
- * sense; then dispatches. */
-void pqb_books_rebuild(struct pqb_books *books);
+/* Marks a claim in the header's busy words: 1 = it is not FREE. */
+void pqb_books_mark_busy(struct pqb_layout *map, unsigned index, int busy);
 
 /* Flags a claim for the next visit. Outside the guard, by anybody. */
 void pqb_books_flag(struct pqb_layout *map, unsigned index);

@@ -1,5 +1,6 @@
 #include "ledger/claim.h"
 
+#include "ledger/admission.h"
 #include "ledger/backend.h"
 #include "ledger/journal.h"
 #include "ledger/os.h"
@@ -11,16 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-
-static enum pqb_claim_state state_of(uint64_t ctl)
-{
-    return (enum pqb_claim_state)(ctl & PQB_CTL_STATE);
-}
-
-static uint64_t ctl_of(uint64_t old, enum pqb_claim_state state)
-{
-    return (old >> 32) << 32 | (uint64_t)state;
-}
 
 static struct pqb_claim_row *row_of(const struct pqb_claim *claim)
 {
@@ -110,7 +101,8 @@ static unsigned server_for(struct pqb_layout *map, const struct pqb_claim_reques
     unsigned server = pqb_registry_resolve(map, request->server, hint, now);
     if (server == PQB_NIL)
         server = pqb_registry_server_make(
-            map, request->server, request->defaults ? request->defaults : &pqb_server_defaults, now);
+            map, request->server, request->defaults ? request->defaults : &pqb_server_defaults,
+            now);
     return server;
 }
 
@@ -123,16 +115,18 @@ static enum pqb_status enter_queue(struct pqb_visit *visit, const struct pqb_cla
     unsigned server = server_for(books->map, request, atomic_load(&hints->server), books->now);
     if (server == PQB_NIL)
         return PQB_FULL;
-    unsigned app = pqb_registry_app_make(books->map, server, request->app, atomic_load(&hints->app));
+    unsigned app =
+        pqb_registry_app_make(books->map, server, request->app, atomic_load(&hints->app));
     atomic_store(&hints->server, (uint16_t)server);
     atomic_store(&hints->app, (uint16_t)app);
     row->server = (uint16_t)server;
     row->app = (uint16_t)app;
     books->self = index;
     pqb_books_enter(books, index, generation);
-    pqb_books_dispatch(books, server);
-    if (state_of(atomic_load(&row->ctl)) == PQB_CLAIM_WAITING)
-        pqb_journal_write(books->map, PQB_EVENT_QUEUED, (uint16_t)server, request->app, row->pid, 0);
+    pqb_admission_dispatch(books, server);
+    if (pqb_ctl_state(atomic_load(&row->ctl)) == PQB_CLAIM_WAITING)
+        pqb_journal_write(books->map, PQB_EVENT_QUEUED, (uint16_t)server, request->app, row->pid,
+                          0);
     return PQB_OK;
 }
 
@@ -174,15 +168,17 @@ enum pqb_status pqb_claim_take(const struct pqb_claim *claim)
     for (;;) {
         if (ctl >> 32 != claim->generation)
             return PQB_LOST;
-        if (state_of(ctl) == PQB_CLAIM_GRANTED) {
+        if (pqb_ctl_state(ctl) == PQB_CLAIM_GRANTED) {
             atomic_store(&row->changed_at, pqb_now());
-            if (atomic_compare_exchange_strong(&row->ctl, &ctl, ctl_of(ctl, PQB_CLAIM_CONNECTING)))
+            if (atomic_compare_exchange_strong(&row->ctl, &ctl,
+                                               pqb_ctl_next(ctl, PQB_CLAIM_CONNECTING)))
                 return PQB_OK;
-        } else if (state_of(ctl) != PQB_CLAIM_WAITING) {
+        } else if (pqb_ctl_state(ctl) != PQB_CLAIM_WAITING) {
             return PQB_LOST;
         } else if (!(ctl & PQB_CTL_SKIPPED)) {
             return PQB_WAITING;
-        } else if (atomic_compare_exchange_strong(&row->ctl, &ctl, ctl & ~(uint64_t)PQB_CTL_SKIPPED)) {
+        } else if (atomic_compare_exchange_strong(&row->ctl, &ctl,
+                                                  ctl & ~(uint64_t)PQB_CTL_SKIPPED)) {
             pqb_books_flag(claim->region->map, claim->index);
             pqb_visit_serve(claim->region);
             ctl = atomic_load(&row->ctl);
@@ -194,16 +190,17 @@ enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_c
 {
     struct pqb_claim_row *row = row_of(claim);
     uint64_t ctl = atomic_load(&row->ctl);
-    if (ctl >> 32 != claim->generation || state_of(ctl) != PQB_CLAIM_CONNECTING)
+    if (ctl >> 32 != claim->generation || pqb_ctl_state(ctl) != PQB_CLAIM_CONNECTING)
         return PQB_LOST;
     row->backend_pid = peer->backend_pid > 0 ? peer->backend_pid : 0;
-    row->backend_start = peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
+    row->backend_start =
+        peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
     row->backend_seen = row->backend_start != 0;
     text_copy(row->user, sizeof row->user, peer->user);
     text_copy(row->database, sizeof row->database, peer->database);
     text_copy(row->application_name, sizeof row->application_name, peer->application_name);
     atomic_store(&row->changed_at, pqb_now());
-    if (!atomic_compare_exchange_strong(&row->ctl, &ctl, ctl_of(ctl, PQB_CLAIM_OPEN)))
+    if (!atomic_compare_exchange_strong(&row->ctl, &ctl, pqb_ctl_next(ctl, PQB_CLAIM_OPEN)))
         return PQB_LOST;
     /* It logs in no longer: the books learn it at the next visit; now, if a damper holds others. */
     pqb_books_flag(claim->region->map, claim->index);
@@ -220,7 +217,8 @@ struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)
 
 /* ---- giving back, burying ---- */
 
-/* One step towards GONE, from `ctl`. `until` is when DRAINING ends at the latest; 0 = no draining. */
+/* One step towards GONE, from `ctl`. `until` is when DRAINING ends at the latest; 0 = no draining.
+ */
 static int step_down(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now,
                      uint64_t until)
 {
@@ -229,7 +227,7 @@ static int step_down(struct pqb_layout *map, unsigned index, uint64_t ctl, uint6
         atomic_store(&row->drain_until, until);
         atomic_store(&row->changed_at, now);
     }
-    uint64_t next = ctl_of(ctl, until ? PQB_CLAIM_DRAINING : PQB_CLAIM_GONE);
+    uint64_t next = pqb_ctl_next(ctl, until ? PQB_CLAIM_DRAINING : PQB_CLAIM_GONE);
     if (!atomic_compare_exchange_strong(&row->ctl, &ctl, next))
         return 0;
     pqb_books_flag(map, index);
@@ -260,10 +258,11 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
     /* A ledger that was reset counts us until we go; one that shrank can't be touched. */
     int readable = pqb_region_check(region) != PQB_DAMAGED, given = 0;
     uint64_t now = pqb_now(), ctl = readable ? atomic_load(&row->ctl) : 0;
-    while (!given && ctl >> 32 == claim->generation && state_of(ctl) >= PQB_CLAIM_WAITING &&
-           state_of(ctl) <= PQB_CLAIM_OPEN) {
-        int drains = state_of(ctl) == PQB_CLAIM_OPEN && row->backend_seen;
-        given = step_down(region->map, claim->index, ctl, now, drains ? now + PQB_DRAIN_CEILING : 0);
+    while (!given && ctl >> 32 == claim->generation && pqb_ctl_state(ctl) >= PQB_CLAIM_WAITING &&
+           pqb_ctl_state(ctl) <= PQB_CLAIM_OPEN) {
+        int drains = pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && row->backend_seen;
+        given =
+            step_down(region->map, claim->index, ctl, now, drains ? now + PQB_DRAIN_CEILING : 0);
         ctl = atomic_load(&row->ctl);
     }
     if (given)
@@ -297,9 +296,9 @@ int pqb_claim_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_
         return 0;
     struct pqb_server_row *server = &map->server[row->server];
     uint64_t until = 0;
-    if (state_of(ctl) == PQB_CLAIM_OPEN && row->backend_seen)
+    if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && row->backend_seen)
         until = now + PQB_DRAIN_CEILING;
-    else if (state_of(ctl) == PQB_CLAIM_OPEN || state_of(ctl) == PQB_CLAIM_CONNECTING)
+    else if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN || pqb_ctl_state(ctl) == PQB_CLAIM_CONNECTING)
         until = server->config.drain_ms ? now + server->config.drain_ms * PQB_MS : 0;
     if (!step_down(map, index, ctl, now, until))
         return 0;

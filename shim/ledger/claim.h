@@ -22,15 +22,16 @@ struct pqb_claim {
 };
 
 struct pqb_claim_request {
-    const char *server; /* the key: host:port */
-    const char *app;    /* the application's label */
+    const char *server;                       /* the key: host:port */
+    const char *app;                          /* the application's label */
     const struct pqb_server_config *defaults; /* of a server that has no row yet; NULL = ours */
     enum pqb_door door;
     uint32_t process_cap; /* connections this process may hold on that server; 0 = no cap */
     int rings_bell;       /* a grant rings this process's bell (wait.h) instead of one thread's */
 };
 
-/* Where in the tables the last request of this kind was found. Saves two searches; starts zeroed. */
+/* Where in the tables the last request of this kind was found. Saves two searches; starts zeroed.
+ */
 struct pqb_claim_hints {
     _Atomic uint16_t server;
     _Atomic uint16_t app;

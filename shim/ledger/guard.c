@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define SPINS 400                /* about the length of a visit */
+#define SPINS 400                  /* about the length of a visit */
 #define SLEEP_AT_MOST (1 * PQB_MS) /* the owner may have died, and nobody wakes us then */
 
 static int guard_lock(int fd, short type)

@@ -5,9 +5,9 @@
 #include <string.h>
 
 const uint64_t pqb_wait_bounds[PQB_WAIT_BUCKETS] = {
-    1 * PQB_MS,     5 * PQB_MS,     10 * PQB_MS,    50 * PQB_MS,
-    100 * PQB_MS,   250 * PQB_MS,   500 * PQB_MS,   1 * PQB_SECOND,
-    2 * PQB_SECOND, 5 * PQB_SECOND, 8 * PQB_SECOND, 10 * PQB_SECOND,
+    1 * PQB_MS,      5 * PQB_MS,      10 * PQB_MS,      50 * PQB_MS,
+    100 * PQB_MS,    250 * PQB_MS,    500 * PQB_MS,     1 * PQB_SECOND,
+    2 * PQB_SECOND,  5 * PQB_SECOND,  8 * PQB_SECOND,   10 * PQB_SECOND,
     30 * PQB_SECOND, 60 * PQB_SECOND, 300 * PQB_SECOND, UINT64_MAX,
 };
 
@@ -22,11 +22,11 @@ unsigned pqb_wait_bucket_of(uint64_t waited_ns)
 const char *pqb_event_name(enum pqb_event_kind kind)
 {
     static const char *const names[PQB_EVENT_KINDS] = {
-        [PQB_EVENT_GRANTED] = "granted",       [PQB_EVENT_QUEUED] = "queued",
-        [PQB_EVENT_TIMED_OUT] = "timed out",   [PQB_EVENT_REFUSED] = "refused",
-        [PQB_EVENT_DIED] = "died",             [PQB_EVENT_TAKEN_BACK] = "taken back",
-        [PQB_EVENT_RECOVERED] = "recovered",   [PQB_EVENT_CONFIGURED] = "configured",
-        [PQB_EVENT_PAUSED] = "paused",         [PQB_EVENT_RESUMED] = "resumed",
+        [PQB_EVENT_GRANTED] = "granted",     [PQB_EVENT_QUEUED] = "queued",
+        [PQB_EVENT_TIMED_OUT] = "timed out", [PQB_EVENT_REFUSED] = "refused",
+        [PQB_EVENT_DIED] = "died",           [PQB_EVENT_TAKEN_BACK] = "taken back",
+        [PQB_EVENT_RECOVERED] = "recovered", [PQB_EVENT_CONFIGURED] = "configured",
+        [PQB_EVENT_PAUSED] = "paused",       [PQB_EVENT_RESUMED] = "resumed",
     };
     return kind > 0 && kind < PQB_EVENT_KINDS ? names[kind] : "unknown";
 }

@@ -14,12 +14,14 @@
 #define PQB_LEDGER_LAYOUT_H
 
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define PQB_LAYOUT_VERSION 1u
 #define PQB_MAGIC 0x0a54474455425150ull /* "PQBUDGT\n" */
 
-#define PQB_GROUP_CLAIMS 64u /* claims per lock file: the kernel's lock list is linear per inode */
+#define PQB_GROUP_CLAIMS 64u /* claims per lock file: the kernel's lock list is linear per inode   \
+                              */
 #define PQB_GROUPS 157u
 #define PQB_CLAIMS (PQB_GROUPS * PQB_GROUP_CLAIMS) /* 10,048 */
 #define PQB_SERVERS 64u
@@ -52,6 +54,22 @@ enum pqb_claim_state {
  * that names the generation, so that a late hand can't touch the index's next claim. */
 #define PQB_CTL_STATE 0xffu
 #define PQB_CTL_SKIPPED 0x100u /* did not take up a grant; passed over until it shows life */
+
+static inline enum pqb_claim_state pqb_ctl_state(uint64_t ctl)
+{
+    return (enum pqb_claim_state)(ctl & PQB_CTL_STATE);
+}
+
+static inline uint32_t pqb_ctl_generation(uint64_t ctl)
+{
+    return (uint32_t)(ctl >> 32);
+}
+
+/* The same generation in another state, without flags. */
+static inline uint64_t pqb_ctl_next(uint64_t ctl, enum pqb_claim_state state)
+{
+    return (ctl >> 32) << 32 | (uint64_t)state;
+}
 
 enum pqb_door { PQB_DOOR_LIBPQ = 0, PQB_DOOR_SOCKET };
 
@@ -90,7 +108,7 @@ struct pqb_claim_row {
     uint8_t booked_held;                 /* guard: counted as held by its process */
     uint8_t booked_draining;             /* guard: in the list of drainers */
     uint8_t door;                        /* owner: enum pqb_door */
-    _Atomic uint8_t hot;                 /* 1 + place among the first of the queue, 0 = further back */
+    _Atomic uint8_t hot; /* 1 + place among the first of the queue, 0 = further back */
     uint8_t spare[2];
     char application_name[64]; /* owner, as all texts below: not necessarily terminated */
     char user[40];
@@ -202,12 +220,12 @@ struct pqb_header {
     uint16_t account_free; /* guard */
     uint16_t spare0;
     _Atomic uint64_t next_event;
-    uint64_t created_at_ns;                               /* CLOCK_REALTIME */
-    _Atomic uint64_t busy[PQB_GROUPS];                    /* bit set: not FREE. A hint to find one */
-    _Atomic uint64_t pending[PQB_GROUPS];                 /* bit set: the books must look at it */
-    _Atomic uint64_t pending_groups[PQB_SUMMARY_WORDS];   /* bit set: that word of pending is not 0 */
-    _Atomic uint32_t bell[PQB_BELLS];                     /* futexes shared by whoever hashes there */
-    uint16_t account_bucket[PQB_ACCOUNT_BUCKETS];         /* guard */
+    uint64_t created_at_ns;                             /* CLOCK_REALTIME */
+    _Atomic uint64_t busy[PQB_GROUPS];                  /* bit set: not FREE. A hint to find one */
+    _Atomic uint64_t pending[PQB_GROUPS];               /* bit set: the books must look at it */
+    _Atomic uint64_t pending_groups[PQB_SUMMARY_WORDS]; /* bit set: that word of pending is not 0 */
+    _Atomic uint32_t bell[PQB_BELLS];                   /* futexes shared by whoever hashes there */
+    uint16_t account_bucket[PQB_ACCOUNT_BUCKETS];       /* guard */
 };
 
 struct pqb_layout {

@@ -126,8 +126,8 @@ enum pqb_status pqb_life_take(struct pqb_life *life, const struct pqb_layout *ma
         slot_fill(life, *index, *generation, fd, forks);
         if (!byte_lock(fd, F_OFD_SETLK, F_WRLCK, byte)) {
             uint64_t ctl = atomic_load(&claim->ctl);
-            if ((ctl & PQB_CTL_STATE) == PQB_CLAIM_FREE && (uint32_t)(ctl >> 32) + 1 == *generation &&
-                forks == pqb_process_forks())
+            if ((ctl & PQB_CTL_STATE) == PQB_CLAIM_FREE &&
+                (uint32_t)(ctl >> 32) + 1 == *generation && forks == pqb_process_forks())
                 return PQB_OK;
             byte_lock(fd, F_OFD_SETLK, F_UNLCK, byte);
         }

@@ -17,7 +17,8 @@
 #include "ledger/layout.h"
 #include "ledger/status.h"
 
-#define PQB_LIFE_POOL 4 /* unlocked descriptions kept for the next claim: saves an open and a close */
+#define PQB_LIFE_POOL                                                                              \
+    4 /* unlocked descriptions kept for the next claim: saves an open and a close */
 #define PQB_LIFE_PATH 4096
 
 struct pqb_life_slot {
@@ -66,7 +67,8 @@ void pqb_life_drop(struct pqb_life *life, unsigned index, uint32_t generation);
 enum pqb_status pqb_life_probe_open(const struct pqb_life *life, unsigned group, int *fd)
     __attribute__((warn_unused_result));
 
-/* 1 if the claim's byte is locked by somebody, 0 if it certainly is not, -1 if that can't be told. */
+/* 1 if the claim's byte is locked by somebody, 0 if it certainly is not, -1 if that can't be told.
+ */
 int pqb_life_probe(int fd, unsigned index);
 
 /* In a forked child: closes the pool, and the copies of claims that are not connected. Only

@@ -52,7 +52,8 @@ static struct wiped_page *page_get(void)
     struct wiped_page *mine = atomic_load(&page);
     if (mine)
         return mine;
-    void *made = mmap(NULL, sizeof *mine, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *made =
+        mmap(NULL, sizeof *mine, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (made == MAP_FAILED)
         return NULL;
     if (madvise(made, sizeof *mine, MADV_WIPEONFORK)) {
@@ -74,7 +75,8 @@ enum pqb_status pqb_process_self(struct pqb_process *self)
     int32_t pid = (int32_t)getpid();
     uint64_t id = atomic_load(&mine->id);
     if (!id) {
-        /* First call in this process. Threads race for the number; the pid they store is the same. */
+        /* First call in this process. Threads race for the number; the pid they store is the same.
+         */
         atomic_store(&mine->pid, pid);
         atomic_store(&mine->pid_ns, pqb_pid_namespace());
         uint64_t fresh = pqb_random();

@@ -31,7 +31,8 @@ enum pqb_status pqb_region_path(const char *name, char path[PQB_REGION_PATH],
     size_t length = strlen(name);
     if (*name == '/') {
         if (length >= PQB_REGION_PATH)
-            return pqb_fail(error, PQB_INVALID, "the ledger's path is too long (%zu bytes)", length);
+            return pqb_fail(error, PQB_INVALID, "the ledger's path is too long (%zu bytes)",
+                            length);
         memcpy(path, name, length + 1);
         return PQB_OK;
     }
@@ -266,15 +267,17 @@ static enum pqb_status check_file(const char *path, const struct stat *status,
                                   struct pqb_error *error)
 {
     if (!S_ISREG(status->st_mode))
-        return pqb_fail(error, PQB_FOREIGN, "%s is not a regular file; remove it, or use another --ledger",
-                        path);
+        return pqb_fail(error, PQB_FOREIGN,
+                        "%s is not a regular file; remove it, or use another --ledger", path);
     int shared = (status->st_mode & 060) == 060 && in_group(status->st_gid);
     if (status->st_uid != geteuid() && !shared)
-        return pqb_fail(error, PQB_FOREIGN, "%s belongs to user %u, not to you; use another --ledger",
-                        path, (unsigned)status->st_uid);
+        return pqb_fail(error, PQB_FOREIGN,
+                        "%s belongs to user %u, not to you; use another --ledger", path,
+                        (unsigned)status->st_uid);
     if (status->st_mode & 07)
-        return pqb_fail(error, PQB_FOREIGN, "%s is open to everybody (mode %03o); chmod o= it, or remove it",
-                        path, (unsigned)status->st_mode & 0777);
+        return pqb_fail(error, PQB_FOREIGN,
+                        "%s is open to everybody (mode %03o); chmod o= it, or remove it", path,
+                        (unsigned)status->st_mode & 0777);
     if (status->st_nlink != 1)
         return pqb_fail(error, PQB_FOREIGN, "%s has %lu names instead of one; remove it", path,
                         (unsigned long)status->st_nlink);
@@ -316,7 +319,8 @@ static enum pqb_status check_locks(const char *path, const char *folder,
     if (errno == EACCES)
         return pqb_fail(error, PQB_NO_ACCESS, "no permission for the lock files %s", folder);
     return pqb_fail(error, PQB_DAMAGED,
-                    "the lock files of %s are gone; remove it with \"pqbudget reset --force\"", path);
+                    "the lock files of %s are gone; remove it with \"pqbudget reset --force\"",
+                    path);
 }
 
 /* The region of this file that the process has already, pinned. Under the process lock. */
@@ -349,8 +353,8 @@ static enum pqb_status map_file(int fd, const char *path, const struct stat *sta
         mmap(NULL, sizeof *region, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     void *map = mmap(NULL, PQB_LEDGER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (region == MAP_FAILED || map == MAP_FAILED) {
-        enum pqb_status failure =
-            pqb_fail(error, pqb_status_from_errno(errno), "cannot map %s: %s", path, strerror(errno));
+        enum pqb_status failure = pqb_fail(error, pqb_status_from_errno(errno), "cannot map %s: %s",
+                                           path, strerror(errno));
         if (region != MAP_FAILED)
             munmap(region, sizeof *region);
         if (map != MAP_FAILED)
@@ -385,8 +389,8 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
     if (fd < 0) {
         enum pqb_status failure = pqb_status_from_errno(errno);
         if (failure == PQB_FOREIGN)
-            return pqb_fail(error, failure, "%s is a symbolic link; remove it, or use another --ledger",
-                            path);
+            return pqb_fail(error, failure,
+                            "%s is a symbolic link; remove it, or use another --ledger", path);
         if (failure == PQB_ABSENT)
             return pqb_fail(error, failure, "there is no ledger %s yet", path);
         if (errno == EISDIR || errno == ENXIO)

@@ -206,7 +206,7 @@ int pqb_registry_alias_make(struct pqb_layout *map, const char *address, unsigne
         return 0;
     struct pqb_alias_row *row = &map->alias[found];
     *row = (struct pqb_alias_row){
-        .server = (uint16_t)server, .fixed = (uint16_t)!!fixed, .learnt_at = now};
+        .server = (uint16_t)server, .fixed = (uint16_t) !!fixed, .learnt_at = now};
     memcpy(row->address, address, length + 1);
     row->taken = 1;
     return 1;

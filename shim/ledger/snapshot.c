@@ -12,7 +12,7 @@
 
 const char *pqb_claim_state_name(enum pqb_claim_state state)
 {
-    static const char *const names[] = {"free", "waiting", "granted", "connecting",
+    static const char *const names[] = {"free", "waiting",  "granted", "connecting",
                                         "open", "draining", "gone"};
     return (unsigned)state < sizeof names / sizeof *names ? names[state] : "unknown";
 }
@@ -20,11 +20,6 @@ const char *pqb_claim_state_name(enum pqb_claim_state state)
 const char *pqb_door_name(enum pqb_door door)
 {
     return door == PQB_DOOR_SOCKET ? "socket" : "libpq";
-}
-
-static enum pqb_claim_state state_of(uint64_t ctl)
-{
-    return (enum pqb_claim_state)(ctl & PQB_CTL_STATE);
 }
 
 static void text_copy(char *to, const char *from, size_t capacity)
@@ -72,9 +67,8 @@ static void copy_tables(const struct pqb_layout *map, struct pqb_snapshot *snaps
         if (row->taken != 1 || row->server >= PQB_SERVERS || numbers->server[row->server] < 0)
             continue;
         struct pqb_snapshot_app *app = &snapshot->app[snapshot->apps];
-        *app = (struct pqb_snapshot_app){.server = (unsigned)numbers->server[row->server],
-                                         .limit = row->limit,
-                                         .min = row->min};
+        *app = (struct pqb_snapshot_app){
+            .server = (unsigned)numbers->server[row->server], .limit = row->limit, .min = row->min};
         text_copy(app->label, row->label, PQB_LABEL_BYTES);
         numbers->app[i] = (int)snapshot->apps++;
     }
@@ -89,18 +83,19 @@ static void copy_claim(const struct pqb_claim_row *row, uint64_t ctl, uint64_t n
                        const struct numbers *numbers, struct pqb_snapshot_claim *to)
 {
     *to = (struct pqb_snapshot_claim){
-        .state = state_of(ctl),
+        .state = pqb_ctl_state(ctl),
         .door = (enum pqb_door)row->door,
         .server = (unsigned)numbers->server[row->server],
         .app = row->app < PQB_APPS ? numbers->app[row->app] : -1,
-        .in_slack = state_of(ctl) == PQB_CLAIM_DRAINING && row->booked == PQB_BOOKED_SLACK,
+        .in_slack = pqb_ctl_state(ctl) == PQB_CLAIM_DRAINING && row->booked == PQB_BOOKED_SLACK,
         .ticket = row->ticket,
         .process = row->process,
         .pid = row->pid,
         .backend_pid = row->backend_pid,
         .age_ns = since(row->asked_at, now),
         .state_ns = since(atomic_load(&row->changed_at), now),
-        .wait_ns = state_of(ctl) == PQB_CLAIM_WAITING ? since(row->asked_at, now) : row->waited,
+        .wait_ns =
+            pqb_ctl_state(ctl) == PQB_CLAIM_WAITING ? since(row->asked_at, now) : row->waited,
     };
     text_copy(to->application_name, row->application_name, sizeof row->application_name);
     text_copy(to->user, row->user, sizeof row->user);
@@ -115,9 +110,9 @@ static int claim_is_copied(const struct pqb_layout *map, unsigned index, uint64_
     const struct pqb_claim_row *row = &map->claim[index];
     for (unsigned tries = 0; tries < TRIES; tries++) {
         uint64_t ctl = atomic_load(&row->ctl);
-        enum pqb_claim_state state = state_of(ctl);
-        if (state < PQB_CLAIM_WAITING || state > PQB_CLAIM_DRAINING ||
-            row->server >= PQB_SERVERS || numbers->server[row->server] < 0)
+        enum pqb_claim_state state = pqb_ctl_state(ctl);
+        if (state < PQB_CLAIM_WAITING || state > PQB_CLAIM_DRAINING || row->server >= PQB_SERVERS ||
+            numbers->server[row->server] < 0)
             return 0;
         copy_claim(row, ctl, now, numbers, to);
         to->index = index;

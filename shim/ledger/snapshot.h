@@ -9,9 +9,9 @@ struct pqb_snapshot_claim {
     unsigned index;
     enum pqb_claim_state state; /* WAITING to DRAINING */
     enum pqb_door door;
-    unsigned server;   /* number in the snapshot's servers */
-    int app;           /* number in the snapshot's apps, -1 = none */
-    int in_slack;      /* a drainer that blocks nobody: not counted as used */
+    unsigned server; /* number in the snapshot's servers */
+    int app;         /* number in the snapshot's apps, -1 = none */
+    int in_slack;    /* a drainer that blocks nobody: not counted as used */
     uint64_t ticket;
     uint64_t process;
     int32_t pid;

@@ -41,7 +41,8 @@ struct pqb_error {
     char text[256];
 };
 
-/* Writes the text and returns the status, so that a failure is one statement. `error` may be NULL. */
+/* Writes the text and returns the status, so that a failure is one statement. `error` may be NULL.
+ */
 enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -1,7 +1,9 @@
 #include "ledger/steer.h"
 
+#include "ledger/admission.h"
 #include "ledger/journal.h"
 #include "ledger/os.h"
+#include "ledger/rebuild.h"
 #include "ledger/registry.h"
 #include "ledger/tick.h"
 #include "ledger/visit.h"
@@ -56,7 +58,8 @@ static enum pqb_status check_values(const struct pqb_steer *steer, struct pqb_er
     }
     for (unsigned i = 0; i < steer->aliases; i++)
         if (!*steer->alias[i] || strlen(steer->alias[i]) >= PQB_ADDRESS_BYTES)
-            return pqb_fail(error, PQB_INVALID, "an alias has 1 to %d bytes", PQB_ADDRESS_BYTES - 1);
+            return pqb_fail(error, PQB_INVALID, "an alias has 1 to %d bytes",
+                            PQB_ADDRESS_BYTES - 1);
     return PQB_OK;
 }
 
@@ -90,9 +93,10 @@ static enum pqb_status find_server(const struct pqb_layout *map, const struct pq
         return pqb_fail(error, PQB_INVALID, "a server's name has 1 to %d bytes", PQB_KEY_BYTES - 1);
     *server = pqb_registry_resolve(map, steer->server, PQB_NIL, now);
     if (*server == PQB_NIL && !steer->make)
-        return pqb_fail(error, PQB_ABSENT,
-                        "the ledger knows no server %.80s: \"pqbudget status\" lists them, --new adds it",
-                        steer->server);
+        return pqb_fail(
+            error, PQB_ABSENT,
+            "the ledger knows no server %.80s: \"pqbudget status\" lists them, --new adds it",
+            steer->server);
     return PQB_OK;
 }
 
@@ -174,7 +178,8 @@ static enum pqb_status change_apps(struct pqb_layout *map, const struct pqb_stee
     for (unsigned i = 0; i < steer->apps; i++) {
         unsigned app = pqb_registry_app_make(map, server, steer->app[i].label, PQB_NIL);
         if (app == PQB_NIL)
-            return pqb_fail(error, PQB_FULL, "the ledger's %u applications are all in use", PQB_APPS);
+            return pqb_fail(error, PQB_FULL, "the ledger's %u applications are all in use",
+                            PQB_APPS);
         map->app[app].limit = steer->app[i].limit;
         map->app[app].min = steer->app[i].min;
     }
@@ -189,7 +194,7 @@ static enum pqb_status change_aliases(struct pqb_books *books, const struct pqb_
         if (!pqb_registry_alias_make(books->map, steer->alias[i], server, 1, books->now))
             return pqb_fail(error, PQB_FULL, "the ledger's %u aliases are all in use", PQB_ALIASES);
         if (own != PQB_NIL)
-            pqb_books_merge(books, own, server);
+            pqb_rebuild_merged(books, own, server);
     }
     return PQB_OK;
 }
@@ -202,8 +207,8 @@ static enum pqb_status apply_inside(struct pqb_books *books, const struct pqb_st
     enum pqb_status status = find_server(map, steer, books->now, &server, error);
     if (status)
         return status;
-    struct pqb_server_config config = config_after(
-        steer, server == PQB_NIL ? pqb_server_defaults : map->server[server].config);
+    struct pqb_server_config config =
+        config_after(steer, server == PQB_NIL ? pqb_server_defaults : map->server[server].config);
     status = check_together(map, steer, server, &config, error);
     if (status)
         return status;
@@ -216,7 +221,7 @@ static enum pqb_status apply_inside(struct pqb_books *books, const struct pqb_st
     status = change_apps(map, steer, server, error);
     if (!status)
         status = change_aliases(books, steer, server, error);
-    pqb_books_reconfigure(books, server);
+    pqb_admission_reconfigure(books, server);
     if (steer->paused != PQB_STEER_LEAVE && config.paused != was_paused)
         pqb_journal_write(map, config.paused ? PQB_EVENT_PAUSED : PQB_EVENT_RESUMED,
                           (uint16_t)server, NULL, (int32_t)getpid(), 0);
@@ -304,9 +309,10 @@ static enum pqb_status retire(struct pqb_region *region, int force, struct pqb_e
     unsigned live = count_live(region->map);
     if (live && !force) {
         pqb_visit_close(&visit);
-        return pqb_fail(error, PQB_REFUSED,
-                        "%u connections are held or wanted in %s: end their programs, or use --force",
-                        live, region->path);
+        return pqb_fail(
+            error, PQB_REFUSED,
+            "%u connections are held or wanted in %s: end their programs, or use --force", live,
+            region->path);
     }
     atomic_store(&region->map->header.retired, 1);
     if (!status)

@@ -38,8 +38,8 @@ extern const struct pqb_steer pqb_steer_nothing;
 enum pqb_status pqb_steer_apply(struct pqb_region *region, const struct pqb_steer *steer,
                                 struct pqb_error *error) __attribute__((warn_unused_result));
 
-/* A peer's address was seen for this server. Renews the alias; if the address was an alias of another
- * server, drops it. Nothing happens where the address has a row with claims of its own. */
+/* A peer's address was seen for this server. Renews the alias; if the address was an alias of
+ * another server, drops it. Nothing happens where the address has a row with claims of its own. */
 enum pqb_status pqb_steer_learn(struct pqb_region *region, const char *server, const char *address)
     __attribute__((warn_unused_result));
 

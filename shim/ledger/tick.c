@@ -1,21 +1,17 @@
 #include "ledger/tick.h"
 
+#include "ledger/admission.h"
 #include "ledger/claim.h"
 #include "ledger/os.h"
 #include "ledger/visit.h"
 
 #include <limits.h>
 
-#define LOOK_AT_MOST (50 * PQB_MS)    /* then another process may look */
-#define WAKE_AGAIN (20 * PQB_MS)      /* a grant that was not taken up: was the wake-up lost? */
-#define TAKE_BACK (1 * PQB_SECOND)    /* its owner is stopped, or has left its wait by a longjmp */
+#define LOOK_AT_MOST (50 * PQB_MS) /* then another process may look */
+#define WAKE_AGAIN (20 * PQB_MS)   /* a grant that was not taken up: was the wake-up lost? */
+#define TAKE_BACK (1 * PQB_SECOND) /* its owner is stopped, or has left its wait by a longjmp */
 #define TICK_PATIENCE (10 * PQB_MS)
 #define LYING_AT_MOST 16
-
-static enum pqb_claim_state state_of(uint64_t ctl)
-{
-    return (enum pqb_claim_state)(ctl & PQB_CTL_STATE);
-}
 
 /* How long ago, 0 if the time makes no sense. */
 static uint64_t age_of(uint64_t since, uint64_t now)
@@ -27,7 +23,7 @@ static void look_at_living(struct pqb_layout *map, unsigned index, uint64_t ctl,
 {
     struct pqb_claim_row *claim = &map->claim[index];
     uint64_t age = age_of(atomic_load(&claim->changed_at), now);
-    if (state_of(ctl) != PQB_CLAIM_GRANTED || age < WAKE_AGAIN)
+    if (pqb_ctl_state(ctl) != PQB_CLAIM_GRANTED || age < WAKE_AGAIN)
         return;
     atomic_fetch_add(&claim->word, 1);
     pqb_futex_wake(&claim->word, INT_MAX, 1);
@@ -43,7 +39,7 @@ static void look_at(struct pqb_region *region, int probe, unsigned index, uint64
 {
     struct pqb_layout *map = region->map;
     uint64_t ctl = atomic_load(&map->claim[index].ctl);
-    switch (state_of(ctl)) {
+    switch (pqb_ctl_state(ctl)) {
     case PQB_CLAIM_WAITING:
     case PQB_CLAIM_GRANTED:
     case PQB_CLAIM_CONNECTING:
@@ -84,7 +80,8 @@ void pqb_tick_look(struct pqb_region *region, unsigned probes)
         if (!claims || pqb_life_probe_open(&region->life, group, &probe))
             continue;
         for (; claims; claims &= claims - 1, looked++)
-            look_at(region, probe, group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims), now);
+            look_at(region, probe, group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims),
+                    now);
         pqb_close(probe);
     }
     atomic_store(&header->reap_cursor, group);
@@ -102,9 +99,10 @@ static void take_back_lying(struct pqb_books *books, unsigned server)
         for (; claims; claims &= claims - 1) {
             unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
             const struct pqb_claim_row *claim = &map->claim[index];
-            if (claim->server == server && state_of(atomic_load(&claim->ctl)) == PQB_CLAIM_GRANTED &&
+            if (claim->server == server &&
+                pqb_ctl_state(atomic_load(&claim->ctl)) == PQB_CLAIM_GRANTED &&
                 age_of(atomic_load(&claim->changed_at), books->now) >= TAKE_BACK)
-                pqb_books_take_back(books, index);
+                pqb_admission_take_back(books, index);
         }
     }
 }
@@ -137,7 +135,7 @@ enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_
         return status == PQB_BUSY ? PQB_OK : status;
     if (server < PQB_SERVERS && region->map->server[server].taken) {
         take_back_lying(&visit.books, server);
-        pqb_books_dispatch(&visit.books, server);
+        pqb_admission_dispatch(&visit.books, server);
         if (drainers)
             collect_drainers(region->map, server, drainers);
     }

@@ -1,11 +1,14 @@
 #include "ledger/visit.h"
 
+#include "ledger/admission.h"
 #include "ledger/journal.h"
 #include "ledger/os.h"
+#include "ledger/rebuild.h"
 
 #include <limits.h>
 
-enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region, uint64_t deadline)
+enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region,
+                               uint64_t deadline)
 {
     visit->region = region;
     visit->entered = 0;
@@ -29,9 +32,9 @@ enum pqb_status pqb_visit_enter(struct pqb_visit *visit, uint64_t deadline)
     if (died) {
         if (books->map->header.next_ticket) /* not the first visit of all */
             pqb_journal_write(books->map, PQB_EVENT_RECOVERED, PQB_NIL, NULL, 0, 0);
-        pqb_books_rebuild(books);
+        pqb_rebuild(books);
     }
-    pqb_books_harvest(books);
+    pqb_admission_harvest(books);
     return PQB_OK;
 }
 
@@ -54,7 +57,7 @@ static uint64_t leave(struct pqb_visit *visit)
     uint64_t unserved = 0;
     if (visit->entered) {
         if (visit->books.corrupt)
-            pqb_books_rebuild(&visit->books);
+            pqb_rebuild(&visit->books);
         unserved = visit->books.unserved;
         pqb_guard_leave(visit->region);
     }
@@ -80,7 +83,7 @@ void pqb_visit_close(struct pqb_visit *visit)
         if (pqb_visit_begin(visit, region, 0))
             return; /* whoever is inside looks again when he leaves, and every waiter ticks */
         for (; unserved; unserved &= unserved - 1)
-            pqb_books_dispatch(&visit->books, (unsigned)__builtin_ctzll(unserved));
+            pqb_admission_dispatch(&visit->books, (unsigned)__builtin_ctzll(unserved));
         unserved = leave(visit);
     }
 }

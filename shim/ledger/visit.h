@@ -17,8 +17,8 @@ struct pqb_visit {
 };
 
 /* Takes the process lock. Signals are blocked until pqb_visit_close. */
-enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region, uint64_t deadline)
-    __attribute__((warn_unused_result));
+enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region,
+                               uint64_t deadline) __attribute__((warn_unused_result));
 
 /* Enters the guard, rebuilds the books if somebody died there, and settles what is pending. On
  * failure the visit is still open. */

@@ -1,7 +1,7 @@
 #include "ledger/wait.h"
 
+#include "ledger/admission.h"
 #include "ledger/backend.h"
-#include "ledger/books.h"
 #include "ledger/guard.h"
 #include "ledger/process.h"
 #include "ledger/registry.h"
@@ -97,8 +97,8 @@ static enum pqb_status submit(struct pqb_ledger *ledger, const struct pqb_proces
     enum pqb_status status = pqb_ledger_region(ledger, &region, error);
     if (status)
         return status;
-    status = pqb_claim_submit(region, self, request, &ledger->hints,
-                              pqb_now() + PQB_GUARD_PATIENCE, claim);
+    status = pqb_claim_submit(region, self, request, &ledger->hints, pqb_now() + PQB_GUARD_PATIENCE,
+                              claim);
     pqb_region_unpin(region);
     if (status)
         pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
@@ -233,7 +233,7 @@ static uint64_t deadline_of(const struct pqb_server_config *config, long long wa
 static unsigned obstacle_of(const struct pqb_claim *claim)
 {
     enum pqb_booked pool;
-    return pqb_books_obstacle(claim->region->map, row_of(claim), &pool);
+    return pqb_admission_obstacle(claim->region->map, row_of(claim), &pool);
 }
 
 /* One queueing and its wait. PQB_LOST: to be done again. */
@@ -284,7 +284,8 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
     abandon_earlier_wait(self.id);
     in_wait_process = self.id;
     do
-        status = acquire_once(ledger, &self, request, wait_ms, start, claim, obstacle, error, &hold);
+        status =
+            acquire_once(ledger, &self, request, wait_ms, start, claim, obstacle, error, &hold);
     while (status == PQB_LOST);
     pqb_process_loud(&hold);
     if (status == PQB_TIMED_OUT)

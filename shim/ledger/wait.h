@@ -14,7 +14,7 @@
 #include "ledger/claim.h"
 #include "ledger/os.h"
 
-#define PQB_TICK_HOT (10 * PQB_MS)  /* the first few of a queue */
+#define PQB_TICK_HOT (10 * PQB_MS)     /* the first few of a queue */
 #define PQB_TICK_COLD (1 * PQB_SECOND) /* the rest */
 
 /* The name of a ledger, and what this process has mapped of it. One per process is usual. */
@@ -24,7 +24,7 @@ struct pqb_ledger {
     struct pqb_claim_hints hints;
 };
 
-#define PQB_WAIT_SERVER (-1ll)  /* as long as the server's row says */
+#define PQB_WAIT_SERVER (-1ll) /* as long as the server's row says */
 #define PQB_WAIT_FOREVER (-2ll)
 
 /* Opens, makes if `create`. Empties *ledger on failure. */

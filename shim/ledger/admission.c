@@ -1,0 +1,220 @@
+#include "ledger/admission.h"
+
+#include "ledger/chain.h"
+#include "ledger/journal.h"
+#include "ledger/registry.h"
+
+static uint64_t total_of(const struct pqb_server_row *server)
+{
+    return (uint64_t)server->general + server->reserve;
+}
+
+/* May one more claim of this application be charged to general? Other applications' unmet
+ * minimums are not for it. */
+static int general_has_room(const struct pqb_server_row *server, const struct pqb_app_row *app)
+{
+    uint64_t own = pqb_books_unmet(app), all = server->unmet;
+    uint64_t others = all > own ? all - own : 0;
+    return server->general + others < pqb_registry_general(&server->config);
+}
+
+enum pqb_obstacle pqb_admission_obstacle(const struct pqb_layout *map,
+                                         const struct pqb_claim_row *claim, enum pqb_booked *pool)
+{
+    if (claim->server >= PQB_SERVERS)
+        return PQB_OBSTACLE_ROOM;
+    const struct pqb_server_row *server = &map->server[claim->server];
+    const struct pqb_server_config *config = &server->config;
+    const struct pqb_app_row *app = claim->app < PQB_APPS ? &map->app[claim->app] : NULL;
+    uint32_t held = claim->account < PQB_CLAIMS ? map->account[claim->account].held : 0;
+    if (atomic_load(&claim->ctl) & PQB_CTL_SKIPPED)
+        return PQB_OBSTACLE_SKIPPED;
+    if (config->paused)
+        return PQB_OBSTACLE_PAUSED;
+    if (claim->process_cap && held >= claim->process_cap)
+        return PQB_OBSTACLE_PROCESS_CAP;
+    if (app && app->used >= app->limit)
+        return PQB_OBSTACLE_APP_LIMIT;
+    if (config->logins && server->logging_in >= config->logins)
+        return PQB_OBSTACLE_LOGINS;
+    if (total_of(server) >= config->limit)
+        return PQB_OBSTACLE_ROOM;
+    if (general_has_room(server, app))
+        *pool = PQB_BOOKED_GENERAL;
+    else if (!held && server->reserve < config->reserve)
+        *pool = PQB_BOOKED_RESERVE;
+    else
+        return PQB_OBSTACLE_ROOM;
+    return PQB_OBSTACLE_NONE;
+}
+
+/* Nobody can be granted anything: saves the walk along a long queue. */
+static int is_closed(const struct pqb_server_row *server)
+{
+    const struct pqb_server_config *config = &server->config;
+    return config->paused || total_of(server) >= config->limit ||
+           (config->logins && server->logging_in >= config->logins) ||
+           (server->general >= pqb_registry_general(config) && server->reserve >= config->reserve);
+}
+
+static unsigned first_eligible(struct pqb_books *books, struct pqb_server_row *server,
+                               enum pqb_booked *pool)
+{
+    if (is_closed(server))
+        return PQB_NIL;
+    unsigned index = pqb_chain_link(books, server->queue_head);
+    for (unsigned steps = 0; index != PQB_NIL; steps++) {
+        if (steps > PQB_CLAIMS) {
+            books->corrupt = 1;
+            return PQB_NIL;
+        }
+        if (!pqb_admission_obstacle(books->map, pqb_books_claim(books, index), pool))
+            return index;
+        index = pqb_chain_link(books, pqb_books_claim(books, index)->next);
+    }
+    return PQB_NIL;
+}
+
+/* General has room that no waiter wants: charge a reserve claim to it, so that the reserve is
+ * there for the next newcomer. Only then: else a stream of newcomers would eat general's room
+ * before an older waiter that holds something already. */
+static int recharge(struct pqb_books *books, struct pqb_server_row *server)
+{
+    unsigned index = pqb_chain_link(books, server->reserve_head);
+    for (unsigned steps = 0; index != PQB_NIL && steps <= PQB_CLAIMS; steps++) {
+        if (general_has_room(server, pqb_books_app(books, pqb_books_claim(books, index)))) {
+            pqb_books_charge(books, index, PQB_BOOKED_GENERAL);
+            return 1;
+        }
+        index = pqb_chain_link(books, pqb_books_claim(books, index)->next);
+    }
+    return 0;
+}
+
+static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
+{
+    struct pqb_claim_row *claim = pqb_books_claim(books, index);
+    struct pqb_server_row *server = pqb_books_server(books, claim);
+    struct pqb_app_row *app = pqb_books_app(books, claim);
+    uint64_t ctl = atomic_load(&claim->ctl);
+    uint64_t granted = (ctl >> 32) << 32 | PQB_CLAIM_GRANTED;
+    /* Before the grant: a reader that sees the same number before and after saw none. */
+    atomic_fetch_add(&books->map->header.grants, 1);
+    atomic_store(&claim->changed_at, books->now);
+    /* Its owner may give up in this very moment. */
+    if (pqb_ctl_state(ctl) != PQB_CLAIM_WAITING ||
+        !atomic_compare_exchange_strong(&claim->ctl, &ctl, granted)) {
+        pqb_books_settle(books, index);
+        return;
+    }
+    claim->waited = books->now > claim->asked_at ? books->now - claim->asked_at : 0;
+    atomic_store(&claim->hot, 0);
+    pqb_books_charge(books, index, pool);
+    pqb_books_settle(books, index);
+    if (total_of(server) > server->peak)
+        server->peak = (uint32_t)total_of(server);
+    server->granted_total++;
+    server->wait_ns_total += claim->waited;
+    server->wait_bucket[pqb_wait_bucket_of(claim->waited)]++;
+    pqb_journal_write(books->map, PQB_EVENT_GRANTED, claim->server, app ? app->label : NULL,
+                      claim->pid, claim->waited);
+    pqb_books_wake(books, index);
+}
+
+/* The first few of a queue tick every 10 ms. A new head that did not know yet is woken, so that
+ * there is always one who does; so is one that must watch drainers from now on. */
+static void mark_hot(struct pqb_books *books, struct pqb_server_row *server)
+{
+    unsigned index = pqb_chain_link(books, server->queue_head);
+    for (unsigned place = 1; place <= PQB_HOT && index != PQB_NIL; place++) {
+        struct pqb_claim_row *claim = pqb_books_claim(books, index);
+        uint8_t was = atomic_load(&claim->hot);
+        atomic_store(&claim->hot, (uint8_t)place);
+        if (place == 1 && was != 1 && (!was || server->draining))
+            pqb_books_wake(books, index);
+        index = pqb_chain_link(books, claim->next);
+    }
+}
+
+void pqb_admission_dispatch(struct pqb_books *books, unsigned index)
+{
+    struct pqb_server_row *server = &books->map->server[index];
+    enum pqb_booked pool = PQB_BOOKED_NONE;
+    for (unsigned steps = 0; steps < 2 * PQB_CLAIMS && !books->corrupt; steps++) {
+        unsigned next = first_eligible(books, server, &pool);
+        if (next == PQB_NIL) {
+            if (!server->reserve || !recharge(books, server))
+                break;
+        } else if (books->wakes + PQB_HOT >= PQB_BOOKS_WAKES) {
+            books->unserved |= 1ull << index;
+            break;
+        } else {
+            grant(books, next, pool);
+        }
+    }
+    if (server->waiting)
+        mark_hot(books, server);
+}
+
+void pqb_admission_take_back(struct pqb_books *books, unsigned index)
+{
+    struct pqb_claim_row *claim = pqb_books_claim(books, index);
+    uint64_t ctl = atomic_load(&claim->ctl);
+    uint64_t back = (ctl >> 32) << 32 | PQB_CTL_SKIPPED | PQB_CLAIM_WAITING;
+    if (pqb_ctl_state(ctl) != PQB_CLAIM_GRANTED || claim->server >= PQB_SERVERS ||
+        !atomic_compare_exchange_strong(&claim->ctl, &ctl, back))
+        return;
+    const struct pqb_app_row *app = pqb_books_app(books, claim);
+    pqb_books_settle(books, index);
+    pqb_journal_write(books->map, PQB_EVENT_TAKEN_BACK, claim->server, app ? app->label : NULL,
+                      claim->pid, 0);
+}
+
+void pqb_admission_harvest(struct pqb_books *books)
+{
+    struct pqb_header *header = &books->map->header;
+    uint64_t servers = 0;
+    for (unsigned word = 0; word < PQB_SUMMARY_WORDS; word++) {
+        if (!atomic_load(&header->pending_groups[word]))
+            continue;
+        /* The summary first: a flag set after that sets its summary bit again. */
+        uint64_t groups = atomic_exchange(&header->pending_groups[word], 0);
+        for (; groups; groups &= groups - 1) {
+            unsigned group = word * 64 + (unsigned)__builtin_ctzll(groups);
+            if (group >= PQB_GROUPS)
+                break;
+            uint64_t claims = atomic_exchange(&header->pending[group], 0);
+            for (; claims; claims &= claims - 1) {
+                unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
+                unsigned server = pqb_books_claim(books, index)->server;
+                if (server < PQB_SERVERS)
+                    servers |= 1ull << server;
+                pqb_books_settle(books, index);
+            }
+        }
+    }
+    for (; servers; servers &= servers - 1)
+        pqb_admission_dispatch(books, (unsigned)__builtin_ctzll(servers));
+}
+
+void pqb_admission_reconfigure(struct pqb_books *books, unsigned index)
+{
+    struct pqb_server_row *server = &books->map->server[index];
+    server->unmet = 0;
+    for (unsigned i = 0; i < PQB_APPS; i++)
+        if (books->map->app[i].taken && books->map->app[i].server == index)
+            server->unmet += pqb_books_unmet(&books->map->app[i]);
+    /* Less slack: the drainers beyond it block again. */
+    unsigned drainer = pqb_chain_link(books, server->drain_tail);
+    for (unsigned steps = 0; drainer != PQB_NIL && server->slack > server->config.slack; steps++) {
+        if (steps > PQB_CLAIMS) {
+            books->corrupt = 1;
+            return;
+        }
+        if (pqb_books_claim(books, drainer)->booked == PQB_BOOKED_SLACK)
+            pqb_books_charge(books, drainer, PQB_BOOKED_GENERAL);
+        drainer = pqb_chain_link(books, pqb_books_claim(books, drainer)->drain_previous);
+    }
+    pqb_books_refill_slack(books, server);
+    pqb_admission_dispatch(books, index);
+}
