@@ -60,19 +60,12 @@ static int is_closed(const struct pqb_server_row *server)
 static unsigned first_eligible(struct pqb_books *books, struct pqb_server_row *server,
                                enum pqb_booked *pool)
 {
-    if (is_closed(server))
-        return PQB_NIL;
-    unsigned index = pqb_chain_link(books, server->queue_head);
-    for (unsigned steps = 0; index != PQB_NIL; steps++) {
-        if (steps > PQB_CLAIMS) {
-            books->corrupt = 1;
-            return PQB_NIL;
-        }
-        if (!pqb_admission_obstacle(books->map, pqb_books_claim(books, index), pool))
-            return index;
-        index = pqb_chain_link(books, pqb_books_claim(books, index)->next);
-    }
-    return PQB_NIL;
+    struct pqb_chain queue = pqb_chain_queue(server);
+    unsigned steps = 0, index = is_closed(server) ? PQB_NIL : pqb_chain_link(books, *queue.head);
+    while (index != PQB_NIL &&
+           pqb_admission_obstacle(books->map, pqb_books_claim(books, index), pool))
+        index = pqb_chain_next(books, &queue, index, &steps);
+    return index;
 }
 
 /* General has room that no waiter wants: charge a reserve claim to it, so that the reserve is
@@ -80,15 +73,15 @@ static unsigned first_eligible(struct pqb_books *books, struct pqb_server_row *s
  * before an older waiter that holds something already. */
 static int recharge(struct pqb_books *books, struct pqb_server_row *server)
 {
-    unsigned index = pqb_chain_link(books, server->reserve_head);
-    for (unsigned steps = 0; index != PQB_NIL && steps <= PQB_CLAIMS; steps++) {
-        if (general_has_room(server, pqb_books_app(books, pqb_books_claim(books, index)))) {
-            pqb_books_charge(books, index, PQB_BOOKED_GENERAL);
-            return 1;
-        }
-        index = pqb_chain_link(books, pqb_books_claim(books, index)->next);
-    }
-    return 0;
+    struct pqb_chain reserve = pqb_chain_reserve(server);
+    unsigned steps = 0, index = pqb_chain_link(books, *reserve.head);
+    while (index != PQB_NIL &&
+           !general_has_room(server, pqb_books_app(books, pqb_books_claim(books, index))))
+        index = pqb_chain_next(books, &reserve, index, &steps);
+    if (index == PQB_NIL)
+        return 0;
+    pqb_books_charge(books, index, PQB_BOOKED_GENERAL);
+    return 1;
 }
 
 static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
@@ -97,7 +90,7 @@ static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
     struct pqb_server_row *server = pqb_books_server(books, claim);
     struct pqb_app_row *app = pqb_books_app(books, claim);
     uint64_t ctl = atomic_load(&claim->ctl);
-    uint64_t granted = (ctl >> 32) << 32 | PQB_CLAIM_GRANTED;
+    uint64_t granted = pqb_ctl_next(ctl, PQB_CLAIM_GRANTED);
     /* Before the grant: a reader that sees the same number before and after saw none. */
     atomic_fetch_add(&books->map->header.grants, 1);
     atomic_store(&claim->changed_at, books->now);
@@ -121,18 +114,18 @@ static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
     pqb_books_wake(books, index);
 }
 
-/* The first few of a queue tick every 10 ms. A new head that did not know yet is woken, so that
- * there is always one who does; so is one that must watch drainers from now on. */
+/* The first few of a queue tick every 10 ms. A new head that sleeps longer is woken, so that there
+ * is always one who ticks; so is one that must watch drainers from now on. */
 static void mark_hot(struct pqb_books *books, struct pqb_server_row *server)
 {
-    unsigned index = pqb_chain_link(books, server->queue_head);
+    struct pqb_chain queue = pqb_chain_queue(server);
+    unsigned steps = 0, index = pqb_chain_link(books, *queue.head);
     for (unsigned place = 1; place <= PQB_HOT && index != PQB_NIL; place++) {
         struct pqb_claim_row *claim = pqb_books_claim(books, index);
-        uint8_t was = atomic_load(&claim->hot);
-        atomic_store(&claim->hot, (uint8_t)place);
-        if (place == 1 && was != 1 && (!was || server->draining))
+        unsigned was = atomic_exchange(&claim->hot, (uint8_t)place);
+        if (place == 1 && was != 1 && (!atomic_load(&claim->ticks) || server->draining))
             pqb_books_wake(books, index);
-        index = pqb_chain_link(books, claim->next);
+        index = pqb_chain_next(books, &queue, index, &steps);
     }
 }
 
@@ -156,11 +149,19 @@ void pqb_admission_dispatch(struct pqb_books *books, unsigned index)
         mark_hot(books, server);
 }
 
+static int lies_untouched(const struct pqb_books *books, unsigned index)
+{
+    const struct pqb_claim_row *claim = pqb_books_claim(books, index);
+    uint64_t since = atomic_load(&claim->changed_at);
+    return pqb_ctl_state(atomic_load(&claim->ctl)) == PQB_CLAIM_GRANTED && books->now > since &&
+           books->now - since >= PQB_TAKE_BACK;
+}
+
 void pqb_admission_take_back(struct pqb_books *books, unsigned index)
 {
     struct pqb_claim_row *claim = pqb_books_claim(books, index);
     uint64_t ctl = atomic_load(&claim->ctl);
-    uint64_t back = (ctl >> 32) << 32 | PQB_CTL_SKIPPED | PQB_CLAIM_WAITING;
+    uint64_t back = pqb_ctl_next(ctl, PQB_CLAIM_WAITING) | PQB_CTL_SKIPPED;
     if (pqb_ctl_state(ctl) != PQB_CLAIM_GRANTED || claim->server >= PQB_SERVERS ||
         !atomic_compare_exchange_strong(&claim->ctl, &ctl, back))
         return;
@@ -168,6 +169,21 @@ void pqb_admission_take_back(struct pqb_books *books, unsigned index)
     pqb_books_settle(books, index);
     pqb_journal_write(books->map, PQB_EVENT_TAKEN_BACK, claim->server, app ? app->label : NULL,
                       claim->pid, 0);
+}
+
+static void harvest_group(struct pqb_books *books, unsigned group, uint64_t *servers)
+{
+    uint64_t claims = atomic_exchange(&books->map->header.pending[group], 0);
+    for (; claims; claims &= claims - 1) {
+        unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
+        unsigned server = pqb_books_claim(books, index)->server;
+        pqb_books_settle(books, index);
+        if (server >= PQB_SERVERS)
+            continue;
+        *servers |= 1ull << server;
+        if (books->map->server[server].waiting && lies_untouched(books, index))
+            pqb_admission_take_back(books, index);
+    }
 }
 
 void pqb_admission_harvest(struct pqb_books *books)
@@ -181,16 +197,8 @@ void pqb_admission_harvest(struct pqb_books *books)
         uint64_t groups = atomic_exchange(&header->pending_groups[word], 0);
         for (; groups; groups &= groups - 1) {
             unsigned group = word * 64 + (unsigned)__builtin_ctzll(groups);
-            if (group >= PQB_GROUPS)
-                break;
-            uint64_t claims = atomic_exchange(&header->pending[group], 0);
-            for (; claims; claims &= claims - 1) {
-                unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
-                unsigned server = pqb_books_claim(books, index)->server;
-                if (server < PQB_SERVERS)
-                    servers |= 1ull << server;
-                pqb_books_settle(books, index);
-            }
+            if (group < PQB_GROUPS)
+                harvest_group(books, group, &servers);
         }
     }
     for (; servers; servers &= servers - 1)
@@ -204,16 +212,13 @@ void pqb_admission_reconfigure(struct pqb_books *books, unsigned index)
     for (unsigned i = 0; i < PQB_APPS; i++)
         if (books->map->app[i].taken && books->map->app[i].server == index)
             server->unmet += pqb_books_unmet(&books->map->app[i]);
-    /* Less slack: the drainers beyond it block again. */
-    unsigned drainer = pqb_chain_link(books, server->drain_tail);
-    for (unsigned steps = 0; drainer != PQB_NIL && server->slack > server->config.slack; steps++) {
-        if (steps > PQB_CLAIMS) {
-            books->corrupt = 1;
-            return;
-        }
+    /* Less slack: drainers beyond it block again. */
+    struct pqb_chain drainers = pqb_chain_drainers(server);
+    unsigned steps = 0, drainer = pqb_chain_link(books, *drainers.head);
+    while (drainer != PQB_NIL && server->slack > server->config.slack) {
         if (pqb_books_claim(books, drainer)->booked == PQB_BOOKED_SLACK)
             pqb_books_charge(books, drainer, PQB_BOOKED_GENERAL);
-        drainer = pqb_chain_link(books, pqb_books_claim(books, drainer)->drain_previous);
+        drainer = pqb_chain_next(books, &drainers, drainer, &steps);
     }
     pqb_books_refill_slack(books, server);
     pqb_admission_dispatch(books, index);

@@ -5,7 +5,8 @@
 
 #include "ledger/books.h"
 
-#define PQB_HOT 4 /* so many of a queue tick every 10 ms, the rest every second */
+#define PQB_HOT 4                   /* so many of a queue tick every 10 ms, the rest every second */
+#define PQB_TAKE_BACK 1000000000ull /* ns that a grant may lie while others wait */
 
 /* What keeps a waiter from being granted now. */
 enum pqb_obstacle {
@@ -26,7 +27,8 @@ enum pqb_obstacle pqb_admission_obstacle(const struct pqb_layout *map,
 /* Grants everything that can be granted on a server, the oldest eligible ticket first. */
 void pqb_admission_dispatch(struct pqb_books *books, unsigned server);
 
-/* Settles whatever is flagged as pending, and dispatches the servers concerned. */
+/* Settles whatever is flagged as pending, takes lying grants back, dispatches the servers
+ * concerned. */
 void pqb_admission_harvest(struct pqb_books *books);
 
 /* GRANTED too long: back into the queue by its ticket, passed over until it shows life. */

@@ -69,18 +69,13 @@ static void pool_count(struct pqb_books *books, struct pqb_claim_row *claim, uns
 /* Where in the queue a ticket belongs: before the first younger one. New tickets go to the end. */
 static unsigned queue_place(struct pqb_books *books, struct pqb_server_row *server, uint64_t ticket)
 {
-    unsigned tail = pqb_chain_link(books, server->queue_tail);
+    struct pqb_chain queue = pqb_chain_queue(server);
+    unsigned steps = 0, tail = pqb_chain_link(books, *queue.tail);
     if (tail == PQB_NIL || pqb_books_claim(books, tail)->ticket <= ticket)
         return PQB_NIL;
-    unsigned index = pqb_chain_link(books, server->queue_head);
-    for (unsigned steps = 0; index != PQB_NIL && pqb_books_claim(books, index)->ticket <= ticket;
-         steps++) {
-        if (steps > PQB_CLAIMS) {
-            books->corrupt = 1;
-            return PQB_NIL;
-        }
-        index = pqb_chain_link(books, pqb_books_claim(books, index)->next);
-    }
+    unsigned index = pqb_chain_link(books, *queue.head);
+    while (index != PQB_NIL && pqb_books_claim(books, index)->ticket <= ticket)
+        index = pqb_chain_next(books, &queue, index, &steps);
     return index;
 }
 
@@ -131,15 +126,12 @@ static void book_login(struct pqb_books *books, struct pqb_claim_row *claim, int
 
 void pqb_books_refill_slack(struct pqb_books *books, struct pqb_server_row *server)
 {
-    unsigned index = pqb_chain_link(books, server->drain_head);
-    for (unsigned steps = 0; index != PQB_NIL && server->slack < server->config.slack; steps++) {
-        if (steps > PQB_CLAIMS) {
-            books->corrupt = 1;
-            return;
-        }
+    struct pqb_chain drainers = pqb_chain_drainers(server);
+    unsigned steps = 0, index = pqb_chain_link(books, *drainers.head);
+    while (index != PQB_NIL && server->slack < server->config.slack) {
         if (pqb_books_claim(books, index)->booked != PQB_BOOKED_SLACK)
             pqb_books_charge(books, index, PQB_BOOKED_SLACK);
-        index = pqb_chain_link(books, pqb_books_claim(books, index)->drain_next);
+        index = pqb_chain_next(books, &drainers, index, &steps);
     }
 }
 
@@ -200,7 +192,7 @@ static void strike_out(struct pqb_books *books, unsigned index)
     detach(books, claim);
     /* Nobody else changes a claim that is GONE. FREE keeps the generation; the next user adds one.
      */
-    atomic_store(&claim->ctl, (ctl >> 32) << 32 | PQB_CLAIM_FREE);
+    atomic_store(&claim->ctl, pqb_ctl_next(ctl, PQB_CLAIM_FREE));
     pqb_books_mark_busy(books->map, index, 0);
 }
 
@@ -251,6 +243,8 @@ void pqb_books_wake(struct pqb_books *books, unsigned index)
     if (index == books->self)
         return;
     atomic_fetch_add(&pqb_books_claim(books, index)->word, 1);
+    if (books->wakes && books->wake[books->wakes - 1] == index)
+        return;
     if (books->wakes < PQB_BOOKS_WAKES)
         books->wake[books->wakes++] = (uint16_t)index;
 }

@@ -20,8 +20,9 @@
 #define PQB_LAYOUT_VERSION 1u
 #define PQB_MAGIC 0x0a54474455425150ull /* "PQBUDGT\n" */
 
-#define PQB_GROUP_CLAIMS 64u /* claims per lock file: the kernel's lock list is linear per inode   \
-                              */
+#define PQB_GROUP_CLAIMS                                                                           \
+    64u /* claims per lock file: the kernel's lock list is linear per inode                        \
+         */
 #define PQB_GROUPS 157u
 #define PQB_CLAIMS (PQB_GROUPS * PQB_GROUP_CLAIMS) /* 10,048 */
 #define PQB_SERVERS 64u
@@ -108,8 +109,9 @@ struct pqb_claim_row {
     uint8_t booked_held;                 /* guard: counted as held by its process */
     uint8_t booked_draining;             /* guard: in the list of drainers */
     uint8_t door;                        /* owner: enum pqb_door */
-    _Atomic uint8_t hot; /* 1 + place among the first of the queue, 0 = further back */
-    uint8_t spare[2];
+    _Atomic uint8_t hot;   /* 1 + place among the first of the queue, 0 = further back */
+    _Atomic uint8_t ticks; /* owner: 1 = it looks around every 10 ms */
+    uint8_t spare;
     char application_name[64]; /* owner, as all texts below: not necessarily terminated */
     char user[40];
     char database[40];

@@ -48,7 +48,7 @@ static void rebook(struct pqb_books *books, unsigned index)
     if (pqb_ctl_state(ctl) >= PQB_CLAIM_GONE || claim->server >= PQB_SERVERS ||
         map->server[claim->server].taken != 1 || !claim->process) {
         claim->app = PQB_NIL;
-        atomic_store(&claim->ctl, (ctl >> 32) << 32 | PQB_CLAIM_FREE);
+        atomic_store(&claim->ctl, pqb_ctl_next(ctl, PQB_CLAIM_FREE));
         return;
     }
     if (claim->app >= PQB_APPS || map->app[claim->app].taken != 1 ||

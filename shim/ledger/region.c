@@ -117,13 +117,15 @@ static void sweep(const char *path, uint64_t keep, time_t older_than)
     closedir(directory);
 }
 
-enum pqb_status pqb_region_remove(const char *path, struct pqb_error *error)
+enum pqb_status pqb_region_remove(const char *path, const struct pqb_region *region,
+                                  struct pqb_error *error)
 {
     if (unlink(path)) {
         enum pqb_status status = pqb_status_from_errno(errno);
         return pqb_fail(error, status, "cannot remove %s: %s", path, strerror(errno));
     }
-    sweep(path, 0, time(NULL));
+    if (region)
+        folder_remove(region->life.folder);
     return PQB_OK;
 }
 

@@ -45,8 +45,9 @@ enum pqb_status pqb_region_check(const struct pqb_region *region)
 void pqb_region_pin(struct pqb_region *region);
 void pqb_region_unpin(struct pqb_region *region);
 
-/* Removes ledger and lock files. Processes that map it go on to a new one at their next visit. */
-enum pqb_status pqb_region_remove(const char *path, struct pqb_error *error)
-    __attribute__((warn_unused_result));
+/* Removes the file at `path`, whatever it is, and the lock files of `region` if it is given.
+ * Processes that map the ledger go on to a new one at their next visit. */
+enum pqb_status pqb_region_remove(const char *path, const struct pqb_region *region,
+                                  struct pqb_error *error) __attribute__((warn_unused_result));
 
 #endif

@@ -303,22 +303,26 @@ static enum pqb_status retire(struct pqb_region *region, int force, struct pqb_e
 {
     struct pqb_visit visit;
     pqb_tick_look(region, PQB_CLAIMS);
-    enum pqb_status status = pqb_visit_begin(&visit, region, pqb_now() + PATIENCE);
-    if (status && !force)
-        return pqb_fail(error, status, "%s: %s", region->path, pqb_status_text(status));
+    enum pqb_status entered = pqb_visit_begin(&visit, region, pqb_now() + PATIENCE);
+    enum pqb_status status = entered;
     unsigned live = count_live(region->map);
-    if (live && !force) {
-        pqb_visit_close(&visit);
-        return pqb_fail(
-            error, PQB_REFUSED,
-            "%u connections are held or wanted in %s: end their programs, or use --force", live,
-            region->path);
-    }
-    atomic_store(&region->map->header.retired, 1);
+    if (entered && !force)
+        return pqb_fail(error, entered, "%s: %s", region->path, pqb_status_text(entered));
+    if (live && !force)
+        status =
+            pqb_fail(error, PQB_REFUSED,
+                     "%u connections are held or wanted in %s: end their programs, or use --force",
+                     live, region->path);
+    else
+        status = pqb_region_remove(region->path, region, error);
+    /* Removed first: who finds it retired opens the path again, and must not find it there. */
     if (!status)
+        atomic_store(&region->map->header.retired, 1);
+    if (!entered)
         pqb_visit_close(&visit);
-    wake_waiters(region->map);
-    return PQB_OK;
+    if (!status)
+        wake_waiters(region->map);
+    return status;
 }
 
 enum pqb_status pqb_steer_reset(const char *path, int force, struct pqb_error *error)
@@ -328,10 +332,9 @@ enum pqb_status pqb_steer_reset(const char *path, int force, struct pqb_error *e
     if (!status) {
         status = retire(region, force, error);
         pqb_region_unpin(region);
-        if (status)
-            return status;
-    } else if (status == PQB_ABSENT || !force) {
         return status;
     }
-    return pqb_region_remove(path, error);
+    if (status == PQB_ABSENT || !force)
+        return status;
+    return pqb_region_remove(path, NULL, error);
 }

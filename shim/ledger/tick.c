@@ -9,9 +9,7 @@
 
 #define LOOK_AT_MOST (50 * PQB_MS) /* then another process may look */
 #define WAKE_AGAIN (20 * PQB_MS)   /* a grant that was not taken up: was the wake-up lost? */
-#define TAKE_BACK (1 * PQB_SECOND) /* its owner is stopped, or has left its wait by a longjmp */
 #define TICK_PATIENCE (10 * PQB_MS)
-#define LYING_AT_MOST 16
 
 /* How long ago, 0 if the time makes no sense. */
 static uint64_t age_of(uint64_t since, uint64_t now)
@@ -31,7 +29,7 @@ static void look_at_living(struct pqb_layout *map, unsigned index, uint64_t ctl,
         atomic_fetch_add(&map->header.bell[claim->bell - 1], 1);
         pqb_futex_wake(&map->header.bell[claim->bell - 1], INT_MAX, 1);
     }
-    if (age >= TAKE_BACK)
+    if (age >= PQB_TAKE_BACK) /* its owner is stopped, or has left its wait by a longjmp */
         pqb_books_flag(map, index);
 }
 
@@ -88,25 +86,6 @@ void pqb_tick_look(struct pqb_region *region, unsigned probes)
     atomic_store(&header->reaper_until, 0);
 }
 
-/* Grants of this server that nobody took up, taken back if others wait. Inside the guard. */
-static void take_back_lying(struct pqb_books *books, unsigned server)
-{
-    const struct pqb_layout *map = books->map;
-    if (!map->server[server].waiting || !map->server[server].logging_in)
-        return;
-    for (unsigned group = 0; group < PQB_GROUPS; group++) {
-        uint64_t claims = atomic_load(&map->header.busy[group]);
-        for (; claims; claims &= claims - 1) {
-            unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
-            const struct pqb_claim_row *claim = &map->claim[index];
-            if (claim->server == server &&
-                pqb_ctl_state(atomic_load(&claim->ctl)) == PQB_CLAIM_GRANTED &&
-                age_of(atomic_load(&claim->changed_at), books->now) >= TAKE_BACK)
-                pqb_admission_take_back(books, index);
-        }
-    }
-}
-
 static void collect_drainers(const struct pqb_layout *map, unsigned server,
                              struct pqb_drainers *drainers)
 {
@@ -134,7 +113,6 @@ enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_
     if (status)
         return status == PQB_BUSY ? PQB_OK : status;
     if (server < PQB_SERVERS && region->map->server[server].taken) {
-        take_back_lying(&visit.books, server);
         pqb_admission_dispatch(&visit.books, server);
         if (drainers)
             collect_drainers(region->map, server, drainers);

@@ -193,6 +193,7 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
         if (now >= deadline)
             return PQB_TIMED_OUT;
         unsigned place = atomic_load(&row->hot);
+        atomic_store(&row->ticks, place != 0);
         uint64_t until = now + (place ? PQB_TICK_HOT : PQB_TICK_COLD);
         if (until > deadline)
             until = deadline;
@@ -258,6 +259,8 @@ static enum pqb_status acquire_once(struct pqb_ledger *ledger, const struct pqb_
         status = PQB_LOST;
     }
     in_wait = (struct pqb_claim){0};
+    if (status == PQB_TIMED_OUT && !pqb_claim_take(claim))
+        status = PQB_OK; /* granted in the last moment */
     if (status == PQB_TIMED_OUT && obstacle)
         *obstacle = obstacle_of(claim);
     if (status)
