@@ -86,9 +86,12 @@ void pqb_tick_look(struct pqb_region *region, unsigned probes)
     atomic_store(&header->reaper_until, 0);
 }
 
+/* None, if slack has room for all of them: then they hold nobody back. */
 static void collect_drainers(const struct pqb_layout *map, unsigned server,
                              struct pqb_drainers *drainers)
 {
+    if (map->server[server].draining <= map->server[server].slack)
+        return;
     unsigned index = map->server[server].drain_head;
     for (unsigned n = 0; n < PQB_TICK_DRAINERS && index < PQB_CLAIMS; n++) {
         const struct pqb_claim_row *claim = &map->claim[index];

@@ -201,6 +201,10 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
             watch_drainers(claim->region, &drainers, until);
         else
             sleep_on(&row->word, seen, until, hold);
+        /* Before the map is touched again: it may have shrunk under our sleep. */
+        status = pqb_region_check(claim->region);
+        if (status)
+            return status;
     }
 }
 
@@ -280,6 +284,7 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
     struct pqb_process_hold hold;
     int saved = errno;
     *claim = (struct pqb_claim){0};
+    pqb_fail(error, PQB_OK, "%s", "");
     enum pqb_status status = pqb_process_self(&self);
     if (status)
         return pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
@@ -291,7 +296,7 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
             acquire_once(ledger, &self, request, wait_ms, start, claim, obstacle, error, &hold);
     while (status == PQB_LOST);
     pqb_process_loud(&hold);
-    if (status == PQB_TIMED_OUT)
+    if (status && error && !*error->text)
         pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
     errno = saved;
     return status;
