@@ -1,0 +1,241 @@
+/* What taking and giving back costs: alone, beside many claims held by others, in a crowd. */
+#include "support/gate.h"
+#include "support/support.h"
+#include "support/team.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LEVELS 4
+#define HOLDERS 20
+#define HELD_BACK 1000
+#define WAIT_MS 30000
+
+static const unsigned held[LEVELS] = {0, 100, 1000, 10000};
+
+/* One place to measure at: a gate of each kind, and those who hold some of it. */
+struct place {
+    unsigned held;
+    struct gate gate[MEASURE_KINDS];
+    struct team holders;
+    struct series series[MEASURE_KINDS]; /* µs per claim and give back, one sample per round */
+};
+
+static void hold(struct team *team, unsigned member, void *with)
+{
+    struct place *place = with;
+    static struct gate_pass pass; /* they go with the process */
+    for (unsigned i = member; i < place->held; i += team->size)
+        for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+            if (!gate_take(&place->gate[kind], &pass, WAIT_MS))
+                measure_fail("no claim for a holder");
+}
+
+static void place_make(struct place *place, unsigned count)
+{
+    place->held = count;
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        gate_make(&place->gate[kind], (enum measure_kind)kind, 20000, 0);
+    team_start(&place->holders, count ? HOLDERS : 0, hold, place);
+    team_begin(&place->holders);
+    team_finish(&place->holders);
+}
+
+static void place_end(struct place *place)
+{
+    team_end(&place->holders);
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        gate_end(&place->gate[kind]);
+}
+
+static double time_of(struct gate *gate, unsigned times)
+{
+    struct gate_pass pass;
+    uint64_t start = pqb_now();
+    for (unsigned i = 0; i < times; i++) {
+        if (!gate_take(gate, &pass, WAIT_MS))
+            measure_fail("no claim, and nobody holds them");
+        gate_give(gate, &pass);
+    }
+    return (double)(pqb_now() - start) / 1e3 / times;
+}
+
+static void show_spread(const char *what, struct series series[MEASURE_KINDS], const char *bar,
+                        int is_met)
+{
+    struct measure_row row = {.has_bar = *bar != 0, .is_met = is_met};
+    snprintf(row.what, sizeof row.what, "%s", what);
+    snprintf(row.bar, sizeof row.bar, "%s", bar);
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        if (series[kind].count)
+            measure_spread(row.cell[kind], &series[kind], " µs");
+    measure_ratio(row.ratio, series);
+    measure_print(&row);
+}
+
+/* ---- waiters that their own process's cap holds back ---- */
+
+struct crowd {
+    struct gate gate;
+    struct team team;
+};
+
+static void be_held_back(struct team *team, unsigned member, void *with)
+{
+    static struct pqb_claim claim[1 + HELD_BACK];
+    struct crowd *crowd = with;
+    struct pqb_claim_request request = gate_request(&crowd->gate);
+    (void)member;
+    request.rings_bell = 1;
+    request.process_cap = 1;
+    for (unsigned i = 0; i <= HELD_BACK / team->size; i++)
+        if (pqb_wait_submit(&crowd->gate.ledger, &request, &claim[i], NULL))
+            measure_fail("cannot queue");
+}
+
+static void crowd_make(struct crowd *crowd)
+{
+    gate_make(&crowd->gate, MEASURE_PQBUDGET, 20000, 0);
+    team_start(&crowd->team, 10, be_held_back, crowd);
+    team_begin(&crowd->team);
+    team_finish(&crowd->team);
+}
+
+static void crowd_end(struct crowd *crowd)
+{
+    team_end(&crowd->team);
+    gate_end(&crowd->gate);
+}
+
+/* ---- alone ---- */
+
+static void measure_alone(void)
+{
+    static struct place place[LEVELS];
+    static struct crowd crowd;
+    struct series held_back[MEASURE_KINDS] = {0};
+    unsigned rounds = measure_is_quick() ? 21 : 61;
+    for (unsigned level = 0; level < LEVELS; level++)
+        place_make(&place[level], held[level]);
+    crowd_make(&crowd);
+    for (unsigned round = 0; round <= rounds; round++)
+        for (unsigned level = 0; level <= LEVELS; level++)
+            for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
+                if (level == LEVELS && kind != MEASURE_PQBUDGET)
+                    continue;
+                struct series *series = level < LEVELS ? place[level].series : held_back;
+                struct gate *gate = level < LEVELS ? &place[level].gate[kind] : &crowd.gate;
+                double cost = time_of(gate, level < LEVELS ? 1000 : 100);
+                if (round) /* the first one warms up */
+                    series_add(&series[kind], cost);
+            }
+    double alone = series_median(&place[0].series[MEASURE_PQBUDGET]);
+    for (unsigned level = 0; level < LEVELS; level++) {
+        char what[160] = "claim + give back, nobody else", bar[64] = "";
+        double cost = series_median(&place[level].series[MEASURE_PQBUDGET]);
+        if (level)
+            snprintf(what, sizeof what, "the same, %u held by others: %.2f × alone", held[level],
+                     cost / alone);
+        if (!level)
+            snprintf(bar, sizeof bar, "≤ 6 µs");
+        else if (level == LEVELS - 1)
+            snprintf(bar, sizeof bar, "≤ 1.5 × alone");
+        show_spread(what, place[level].series, bar, level ? cost <= 1.5 * alone : cost <= 6);
+    }
+    show_spread("the same, 1000 waiters held back by their own processes' caps", held_back, "", 0);
+    for (unsigned level = 0; level < LEVELS; level++)
+        place_end(&place[level]);
+    crowd_end(&crowd);
+}
+
+/* ---- in a crowd ---- */
+
+static void work(struct team *team, unsigned member, void *with)
+{
+    struct gate *gate = with;
+    struct gate_pass pass;
+    uint64_t times = 0;
+    while (!team_is_stopped(team)) {
+        if (!gate_take(gate, &pass, WAIT_MS))
+            measure_fail("waited in vain");
+        gate_give(gate, &pass);
+        times++;
+    }
+    atomic_store(&team->board->count[member], times);
+}
+
+struct shift {
+    struct gate gate;
+    struct team team;
+};
+
+/* µs of wall time per claim and give back; *fairness: the least busy member's share of the busiest's. */
+static double time_shift(struct shift *shift, double *fairness)
+{
+    uint64_t start = pqb_now(), all = 0, least = UINT64_MAX, most = 1;
+    team_begin(&shift->team);
+    usleep(measure_is_quick() ? 100000 : 200000);
+    team_stop(&shift->team);
+    team_finish(&shift->team);
+    uint64_t end = pqb_now();
+    for (unsigned i = 0; i < shift->team.size; i++) {
+        uint64_t times = atomic_load(&shift->team.board->count[i]);
+        all += times;
+        least = times < least ? times : least;
+        most = times > most ? times : most;
+    }
+    *fairness = (double)least / (double)most;
+    return (double)(end - start) / 1e3 / (double)(all ? all : 1);
+}
+
+static void measure_crowd(unsigned size, unsigned limit)
+{
+    static struct shift shift[MEASURE_KINDS];
+    struct series cost[MEASURE_KINDS] = {0}, fair[MEASURE_KINDS] = {0};
+    unsigned rounds = measure_is_quick() ? 5 : 11;
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
+        gate_make(&shift[kind].gate, (enum measure_kind)kind, limit, 0);
+        team_start(&shift[kind].team, size, work, &shift[kind].gate);
+    }
+    for (unsigned round = 0; round <= rounds; round++)
+        for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
+            double fairness, sample = time_shift(&shift[kind], &fairness);
+            if (!round)
+                continue;
+            series_add(&cost[kind], sample);
+            series_add(&fair[kind], fairness);
+        }
+    char what[160];
+    int used = snprintf(what, sizeof what, "%u processes at once, %s", size,
+                        limit < size ? "" : "nobody waits");
+    if (limit < size)
+        snprintf(what + used, sizeof what - (size_t)used,
+                 "limit %u; least ÷ most served %.2f, %.2f, %.2f", limit, series_median(&fair[0]),
+                 series_median(&fair[1]), series_median(&fair[2]));
+    show_spread(what, cost, "", 0);
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
+        team_end(&shift[kind].team);
+        gate_end(&shift[kind].gate);
+        series_free(&cost[kind]);
+        series_free(&fair[kind]);
+    }
+}
+
+int main(void)
+{
+    static const unsigned sizes[] = {2, 8, 64};
+    struct measure_row size = {
+        .what = "the ledger's file, 10,048 claims", .bar = "≤ 4 MiB", .has_bar = 1};
+    measure_alone();
+    for (unsigned i = 0; i < 3; i++)
+        measure_crowd(sizes[i], sizes[i]);
+    for (unsigned i = 0; i < 3; i++)
+        measure_crowd(sizes[i], i ? sizes[i] / 8 * (i > 1 ? 1 : 2) : 1);
+    size.is_met = sizeof(struct pqb_layout) <= 4u << 20;
+    snprintf(size.cell[0], sizeof size.cell[0], "%.2f MiB", sizeof(struct pqb_layout) / 1048576.0);
+    measure_print(&size);
+    return 0;
+}

@@ -1,0 +1,221 @@
+/* How long until the next waiter runs, once a slot came free: given back, or its holder killed. */
+#include "support/gate.h"
+#include "support/support.h"
+#include "support/team.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define WAIT_MS 30000
+#define NEVER_MS 2000
+
+enum way { WAY_THREAD, WAY_BELL };
+
+/* A gate with one slot, and waiters that ask for it at the leader's word, each once per round. */
+struct relay {
+    struct gate gate;
+    struct team team;
+    enum way way;
+    long long wait_ms;
+    struct series series; /* µs */
+};
+
+/* The board's mark is when the slot came free; each member passes it on. */
+static void wait_and_pass_on(struct team *team, unsigned member, void *with)
+{
+    struct relay *relay = with;
+    struct team_board *board = team->board;
+    struct gate_pass pass;
+    atomic_store(&board->count[member], 1);
+    int taken = relay->way == WAY_BELL ? gate_take_by_bell(&relay->gate, &pass, relay->wait_ms)
+                                       : gate_take(&relay->gate, &pass, relay->wait_ms);
+    uint64_t now = pqb_now();
+    atomic_store(&board->sample[member], taken ? now - atomic_load(&board->mark) : UINT64_MAX);
+    if (!taken)
+        return;
+    atomic_store(&board->mark, pqb_now());
+    gate_give(&relay->gate, &pass);
+}
+
+static void relay_make(struct relay *relay, enum measure_kind kind, enum way way, unsigned waiters,
+                       long long wait_ms)
+{
+    memset(relay, 0, sizeof *relay);
+    relay->way = way;
+    relay->wait_ms = wait_ms;
+    gate_make(&relay->gate, kind, 1, 0);
+    team_start(&relay->team, waiters, wait_and_pass_on, relay);
+}
+
+static void relay_end(struct relay *relay)
+{
+    team_end(&relay->team);
+    gate_end(&relay->gate);
+    series_free(&relay->series);
+}
+
+/* Everybody asks, and sleeps. */
+static void relay_line_up(struct relay *relay)
+{
+    for (unsigned i = 0; i < relay->team.size; i++)
+        atomic_store(&relay->team.board->count[i], 0);
+    team_begin(&relay->team);
+    team_await_sleep(&relay->team);
+    usleep(500); /* asleep for good, and the caches cold */
+}
+
+/* 0 if somebody waited in vain. */
+static int relay_collect(struct relay *relay)
+{
+    team_finish(&relay->team);
+    for (unsigned i = 0; i < relay->team.size; i++) {
+        uint64_t sample = atomic_load(&relay->team.board->sample[i]);
+        if (sample == UINT64_MAX)
+            return 0;
+        series_add(&relay->series, (double)sample / 1e3);
+    }
+    return 1;
+}
+
+static void pass_on(struct relay *relay)
+{
+    struct gate_pass pass;
+    if (!gate_take(&relay->gate, &pass, WAIT_MS))
+        measure_fail("%s: the slot never came back", gate_name(relay->gate.kind));
+    relay_line_up(relay);
+    atomic_store(&relay->team.board->mark, pqb_now());
+    gate_give(&relay->gate, &pass);
+    if (!relay_collect(relay))
+        measure_fail("%s: nobody was woken", gate_name(relay->gate.kind));
+}
+
+static void cell_of(char cell[96], struct series *series, const char *unit, double scale)
+{
+    snprintf(cell, 96, "p50 %.3g, p99 %.3g %s", series_part(series, 0.5) / scale,
+             series_part(series, 0.99) / scale, unit);
+}
+
+static void ratio_of(char ratio[96], struct series *a, struct series *b)
+{
+    size_t used = strlen(ratio);
+    snprintf(ratio + used, 96 - used, used ? ", %.2f" : "%.2f", series_median(a) / series_median(b));
+}
+
+static void show(const char *what, struct relay *ours, struct relay *posix, struct relay *sysv,
+                 int has_bar)
+{
+    struct measure_row row = {.has_bar = has_bar};
+    snprintf(row.what, sizeof row.what, "%s", what);
+    if (has_bar)
+        snprintf(row.bar, sizeof row.bar, "p50 ≤ 100 µs, p99 ≤ 2 ms");
+    row.is_met = series_part(&ours->series, 0.5) <= 100 && series_part(&ours->series, 0.99) <= 2000;
+    cell_of(row.cell[0], &ours->series, "µs", 1);
+    cell_of(row.cell[1], &posix->series, "µs", 1);
+    cell_of(row.cell[2], &sysv->series, "µs", 1);
+    ratio_of(row.ratio, &ours->series, &posix->series);
+    ratio_of(row.ratio, &ours->series, &sysv->series);
+    measure_print(&row);
+}
+
+static void measure_passing(unsigned waiters, unsigned times)
+{
+    static struct relay relay[MEASURE_KINDS], bell;
+    char what[160];
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        relay_make(&relay[kind], (enum measure_kind)kind, WAY_THREAD, waiters, WAIT_MS);
+    relay_make(&bell, MEASURE_PQBUDGET, WAY_BELL, waiters, WAIT_MS);
+    for (unsigned i = 0; i < times; i++) {
+        for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+            pass_on(&relay[kind]);
+        pass_on(&bell);
+    }
+    snprintf(what, sizeof what, "slot given back → next waiter runs%s",
+             waiters > 1 ? ", 16 queued" : "");
+    show(what, &relay[0], &relay[1], &relay[2], waiters == 1);
+    snprintf(what, sizeof what, "the same, a waiter with a bell%s",
+             waiters > 1 ? ", 16 queued" : "");
+    show(what, &bell, &relay[1], &relay[2], waiters == 1);
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        relay_end(&relay[kind]);
+    relay_end(&bell);
+}
+
+/* ---- the holder is killed ---- */
+
+static pid_t start_holder(struct gate *gate, _Atomic uint32_t *ready)
+{
+    pid_t pid = support_fork();
+    if (pid)
+        return pid;
+    struct gate_pass pass;
+    if (!gate_take(gate, &pass, WAIT_MS))
+        measure_fail("no slot for the holder");
+    gate_open(gate, &pass, 0);
+    atomic_store(ready, 1);
+    pqb_futex_wake(ready, 1, 1);
+    for (;;)
+        pause();
+}
+
+static int kill_holder(struct relay *relay, _Atomic uint32_t *ready)
+{
+    atomic_store(ready, 0);
+    pid_t holder = start_holder(&relay->gate, ready);
+    for (uint64_t until = pqb_now() + 20 * PQB_SECOND; !atomic_load(ready);) {
+        pqb_futex_wait(ready, 0, until, 1);
+        if (pqb_now() >= until)
+            measure_fail("the holder does not start");
+    }
+    relay_line_up(relay);
+    usleep((useconds_t)(pqb_random() % 10000)); /* at any moment between two ticks */
+    atomic_store(&relay->team.board->mark, pqb_now());
+    kill(holder, SIGKILL);
+    int granted = relay_collect(relay);
+    support_reap(holder);
+    return granted;
+}
+
+static void measure_killing(unsigned times)
+{
+    static struct relay ours, posix, sysv;
+    struct measure_row row = {.what = "holder SIGKILLed → waiter runs (drain 0)",
+                              .bar = "p99 ≤ 50 ms",
+                              .has_bar = 1};
+    _Atomic uint32_t *ready =
+        mmap(NULL, sizeof *ready, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (ready == MAP_FAILED)
+        measure_fail("no memory");
+    relay_make(&ours, MEASURE_PQBUDGET, WAY_THREAD, 1, WAIT_MS);
+    relay_make(&posix, MEASURE_POSIX, WAY_THREAD, 1, NEVER_MS);
+    relay_make(&sysv, MEASURE_SYSV, WAY_THREAD, 1, WAIT_MS);
+    for (unsigned i = 0; i < times; i++)
+        if (!kill_holder(&ours, ready) || !kill_holder(&sysv, ready))
+            measure_fail("a killed holder's slot never came back");
+    cell_of(row.cell[0], &ours.series, "ms", 1000);
+    cell_of(row.cell[2], &sysv.series, "ms", 1000);
+    row.is_met = series_part(&ours.series, 0.99) <= 50000;
+    if (kill_holder(&posix, ready))
+        cell_of(row.cell[1], &posix.series, "ms", 1000);
+    else
+        snprintf(row.cell[1], sizeof row.cell[1], "never (%d s)", NEVER_MS / 1000);
+    snprintf(row.ratio, sizeof row.ratio, "–");
+    ratio_of(row.ratio, &ours.series, &sysv.series);
+    measure_print(&row);
+    relay_end(&ours);
+    relay_end(&posix);
+    relay_end(&sysv);
+    munmap((void *)ready, sizeof *ready);
+}
+
+int main(void)
+{
+    int quick = measure_is_quick();
+    measure_passing(1, quick ? 500 : 3000);
+    measure_passing(16, quick ? 30 : 200);
+    measure_killing(quick ? 100 : 400);
+    return 0;
+}
