@@ -5,6 +5,7 @@
 #include "ledger/os.h"
 #include "ledger/visit.h"
 
+#include <errno.h>
 #include <limits.h>
 
 #define LOOK_AT_MOST (50 * PQB_MS) /* then another process may look */
@@ -103,16 +104,11 @@ static void collect_drainers(const struct pqb_layout *map, unsigned server,
     }
 }
 
-enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_drainers *drainers)
+static enum pqb_status visit(struct pqb_region *region, unsigned server,
+                             struct pqb_drainers *drainers)
 {
     struct pqb_visit visit;
-    if (drainers)
-        drainers->count = 0;
-    enum pqb_status status = pqb_region_check(region);
-    if (status)
-        return status;
-    pqb_tick_look(region, PQB_TICK_PROBES);
-    status = pqb_visit_begin(&visit, region, pqb_now() + TICK_PATIENCE);
+    enum pqb_status status = pqb_visit_begin(&visit, region, pqb_now() + TICK_PATIENCE);
     if (status)
         return status == PQB_BUSY ? PQB_OK : status;
     if (server < PQB_SERVERS && region->map->server[server].taken) {
@@ -122,4 +118,18 @@ enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_
     }
     pqb_visit_close(&visit);
     return PQB_OK;
+}
+
+enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_drainers *drainers)
+{
+    int saved = errno;
+    if (drainers)
+        drainers->count = 0;
+    enum pqb_status status = pqb_region_check(region);
+    if (!status) {
+        pqb_tick_look(region, PQB_TICK_PROBES);
+        status = visit(region, server, drainers);
+    }
+    errno = saved;
+    return status;
 }

@@ -172,6 +172,12 @@ static void sleep_on(_Atomic uint32_t *word, uint32_t seen, uint64_t until,
     pqb_process_quiet(hold);
 }
 
+static int is_process(uint64_t id)
+{
+    struct pqb_process self;
+    return !pqb_process_self(&self) && self.id == id;
+}
+
 /* Waits for a claim that is queued: PQB_OK, PQB_TIMED_OUT, PQB_LOST or a failure. */
 static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline,
                                 struct pqb_process_hold *hold)
@@ -201,6 +207,9 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
             watch_drainers(claim->region, &drainers, until);
         else
             sleep_on(&row->word, seen, until, hold);
+        /* A handler may have forked and left us in the child: the claim is the parent's. */
+        if (!is_process(in_wait_process))
+            return PQB_LOST;
         /* Before the map is touched again: it may have shrunk under our sleep. */
         status = pqb_region_check(claim->region);
         if (status)
@@ -261,6 +270,8 @@ static enum pqb_status acquire_once(struct pqb_ledger *ledger, const struct pqb_
     if (!is_same(&in_wait, claim)) {
         *claim = (struct pqb_claim){0};
         status = PQB_LOST;
+    } else if (status == PQB_LOST && !is_process(self->id)) {
+        pqb_claim_drop(claim);
     }
     in_wait = (struct pqb_claim){0};
     if (status == PQB_TIMED_OUT && !pqb_claim_take(claim))
@@ -290,11 +301,11 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
         return pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
     pqb_process_quiet(&hold);
     abandon_earlier_wait(self.id);
-    in_wait_process = self.id;
-    do
+    do {
+        in_wait_process = self.id;
         status =
             acquire_once(ledger, &self, request, wait_ms, start, claim, obstacle, error, &hold);
-    while (status == PQB_LOST);
+    } while (status == PQB_LOST && !(status = pqb_process_self(&self)));
     pqb_process_loud(&hold);
     if (status && error && !*error->text)
         pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
