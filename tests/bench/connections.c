@@ -137,7 +137,7 @@ static void show(const char *what, struct contest *contest, struct series *direc
                  double least)
 {
     struct measure_row row = {.has_bar = 1};
-    snprintf(row.what, sizeof row.what, "%s; direct %.0f/s", what, series_median(direct));
+    snprintf(row.what, sizeof row.what, "%.120s; direct %.0f/s", what, series_median(direct));
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
         char cell[96];
         measure_spread(cell, &contest[kind].ratio, " ×");
