@@ -46,8 +46,9 @@ LIB_SRC := $(LEDGER_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
 ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER32_SRC)
 
-# Compiled against what scripts/deps brings; everything else needs libc only.
-NEEDS_DEPS := $(UNIT_SRC) $(INTEGRATION_SRC) $(BENCH_SRC)
+# What is missing comes before the first object; `all` and `debug` need gcc, make and libc, and ask nobody.
+DEPS_FIRST := $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
+	$(if $(filter check%,$(MAKECMDGOALS)),check))
 # Asked when it is needed: `make all` works without pkg-config.
 LIBPQ_CFLAGS = $$(pkg-config --cflags libpq)
 LIBPQ_LIBS = $$(pkg-config --libs libpq)
@@ -95,10 +96,9 @@ build/$(1)/sources: FORCE
 	@mkdir -p $$(@D)
 	@echo '$(ALL_SRC)' | cmp -s - $$@ || echo '$(ALL_SRC)' >$$@
 
-$(NEEDS_DEPS:%.c=build/$(1)/obj/%.o): | deps-check
 $(LEDGER_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
 $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
-build/$(1)/obj/%.o: %.c build/$(1)/flags
+build/$(1)/obj/%.o: %.c build/$(1)/flags | $(DEPS_FIRST)
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$<)
 	$(Q)$$($(1)_COMPILE) $$($(1)_EXTRA) -c -o $$@ $$<
@@ -129,8 +129,7 @@ $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
 # The 32-bit peer brings a ledger of its own, and one is enough: the other flavours borrow it.
 HELPERS32 := $(HELPER32_SRC:tests/%.c=build/release/%)
 M32_LEDGER := $(LEDGER_SRC:%.c=build/release/obj32/%.o)
-$(HELPER32_SRC:%.c=build/release/obj32/%.o) $(M32_LEDGER): | deps-check
-build/release/obj32/%.o: %.c build/release/flags
+build/release/obj32/%.o: %.c build/release/flags | $(DEPS_FIRST)
 	@mkdir -p $(@D)
 	$(call say,CC32,$<)
 	$(Q)$(release_COMPILE) -m32 -c -o $@ $<

@@ -84,7 +84,7 @@ enum pqb_status pqb_guard_enter(struct pqb_region *region, uint64_t deadline, in
         status = PQB_LOST;
     }
     if (!status) {
-        *died = atomic_exchange(&header->dirty, 1) != 0;
+        *died = atomic_exchange(&header->dirty, PQB_DIRTY_INSIDE) != 0;
         atomic_store_explicit(&header->guard_held, 1, memory_order_relaxed);
     }
     errno = saved;
@@ -97,13 +97,14 @@ void pqb_guard_leave(struct pqb_region *region)
     int fd = atomic_load(&region->guard_fd1) - 1, saved = errno;
     struct stat status;
     atomic_store(&header->guard_held, 0);
-    if (!fstat(fd, &status) && status.st_ino == region->guard_inode) {
-        atomic_store(&header->dirty, 0);
+    if (!fstat(fd, &status) && status.st_ino == region->guard_inode &&
+        status.st_dev == region->life.device) {
+        atomic_fetch_and(&header->dirty, ~PQB_DIRTY_INSIDE);
         guard_lock(fd, F_UNLCK);
     } else {
-        /* The host closed our descriptor, and with it the lock went: somebody else may have been
-         * inside beside us. Let the next one rebuild. */
-        atomic_store(&header->dirty, 1);
+        /* The host closed our descriptor, and with it the lock went: somebody else may be inside
+         * by now. Who enters after him rebuilds. */
+        atomic_fetch_or(&header->dirty, PQB_DIRTY_SUSPECT);
     }
     /* Pairs with wait_for_turn, which counts itself and then looks at guard_held. */
     atomic_fetch_add(&header->guard_word, 1);

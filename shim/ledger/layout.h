@@ -206,10 +206,13 @@ struct pqb_identity {
     uint64_t checksum;
 };
 
+#define PQB_DIRTY_INSIDE 1u  /* an owner of the guard is inside, or died there */
+#define PQB_DIRTY_SUSPECT 2u /* two may have been inside at once: an owner's lock file was closed */
+
 struct pqb_header {
     struct pqb_identity identity;
     _Atomic uint32_t retired; /* `reset` has given this ledger up */
-    _Atomic uint32_t dirty;   /* an owner of the guard is inside, or died there */
+    _Atomic uint32_t dirty;   /* PQB_DIRTY_…; not 0 at entering: rebuild */
     /* Beside the guard's lock: who can't get it sleeps on guard_word. Hints only. */
     _Atomic uint32_t guard_held;
     _Atomic uint32_t guard_word;

@@ -8,12 +8,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#define FORK_PATIENCE (250 * PQB_MS)
+
 /* Zeroed by the kernel in a forked child. */
 struct wiped_page {
     _Atomic uint64_t id;
     _Atomic int32_t pid;
     _Atomic uint32_t pid_ns;
-    _Atomic uint32_t lock; /* 0 free, 1 held, 2 held and somebody sleeps */
+    _Atomic uint32_t lock;    /* 0 free, 1 held, 2 held and somebody sleeps */
+    _Atomic uint32_t claimed; /* 1 once a thread has begun to give this process its id */
 };
 
 static struct wiped_page *_Atomic page;
@@ -21,18 +24,47 @@ static __thread unsigned quiet_depth __attribute__((tls_model("initial-exec")));
 static _Atomic uint32_t forks;
 static void (*_Atomic child_callback)(void);
 static _Atomic uint32_t fork_hooks; /* 1 once pthread_atfork has been called */
+static _Atomic uint32_t identified; /* 1 once this program has an id; not wiped */
+
+static __thread struct pqb_process_hold fork_hold __attribute__((tls_model("initial-exec")));
+static __thread int fork_locked __attribute__((tls_model("initial-exec")));
+
+/* No other thread may be between opening a description and putting it down, or the child would
+ * have a copy that nobody closes. */
+static void before_fork(void)
+{
+    fork_locked = !pqb_process_lock(&fork_hold, pqb_now() + FORK_PATIENCE);
+}
 
 static void after_fork_in_parent(void)
 {
     atomic_fetch_add(&forks, 1);
+    if (fork_locked)
+        pqb_process_unlock(&fork_hold);
 }
 
-static void after_fork_in_child(void)
+static void child_cleans_up(void)
 {
     atomic_fetch_add(&forks, 1);
     void (*callback)(void) = atomic_load(&child_callback);
     if (callback)
         callback();
+}
+
+static void after_fork_in_child(void)
+{
+    atomic_store(&identified, 0);
+    child_cleans_up();
+    if (fork_locked)
+        pqb_process_loud(&fork_hold); /* the lock itself was wiped */
+}
+
+/* Whoever comes without an id in a program that had one is the child of a clone() that passed by
+ * libc: the page was wiped, the handlers above have not run. */
+static void notice_raw_clone(void)
+{
+    if (atomic_exchange(&identified, 1))
+        child_cleans_up();
 }
 
 uint32_t pqb_process_forks(void)
@@ -44,7 +76,7 @@ void pqb_process_on_fork(void (*child)(void))
 {
     atomic_store(&child_callback, child);
     if (!atomic_exchange(&fork_hooks, 1))
-        pthread_atfork(NULL, after_fork_in_parent, after_fork_in_child);
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
 }
 
 static struct wiped_page *page_get(void)
@@ -75,6 +107,8 @@ enum pqb_status pqb_process_self(struct pqb_process *self)
     int32_t pid = (int32_t)getpid();
     uint64_t id = atomic_load(&mine->id);
     if (!id) {
+        if (!atomic_exchange(&mine->claimed, 1))
+            notice_raw_clone();
         /* First call in this process. Threads race for the number; the pid they store is the same.
          */
         atomic_store(&mine->pid, pid);
@@ -91,9 +125,11 @@ enum pqb_status pqb_process_self(struct pqb_process *self)
 
 void pqb_process_quiet(struct pqb_process_hold *hold)
 {
-    hold->nested = quiet_depth++ > 0;
-    if (hold->nested)
+    hold->nested = quiet_depth > 0;
+    if (hold->nested) {
+        quiet_depth++;
         return;
+    }
     sigset_t all;
     sigfillset(&all);
     /* A fault must reach the host's own handler (a JVM has one), not kill it. */
@@ -101,6 +137,8 @@ void pqb_process_quiet(struct pqb_process_hold *hold)
     for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
         sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &hold->signals);
+    /* Only now: a handler that ran in between found nothing quiet, and may have left by a longjmp. */
+    quiet_depth++;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold->cancellation);
 }
 

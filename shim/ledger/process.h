@@ -42,11 +42,12 @@ enum pqb_status pqb_process_lock(struct pqb_process_hold *hold, uint64_t deadlin
     __attribute__((warn_unused_result));
 void pqb_process_unlock(const struct pqb_process_hold *hold);
 
-/* Counts the forks of this process that went through libc. A description that was open at one of
+/* Counts the forks of this process that it knows of. A description that was open at one of
  * them may have a copy in a child, and is never used for a new claim. */
 uint32_t pqb_process_forks(void);
 
-/* `child` is called in every child forked through libc, where only async-signal-safe calls are
+/* `child` is called in every child forked through libc, and in one made by a raw clone() when it
+ * first comes here, where only async-signal-safe calls are
  * allowed. One function per program: the last one registered. */
 void pqb_process_on_fork(void (*child)(void));
 

@@ -124,11 +124,40 @@ static struct pqb_claim_row *row_of(const struct pqb_claim *claim)
     return &claim->region->map->claim[claim->index];
 }
 
+static int is_same(const struct pqb_claim *a, const struct pqb_claim *b)
+{
+    return a->region == b->region && a->index == b->index && a->generation == b->generation;
+}
+
+static int is_process(uint64_t id)
+{
+    struct pqb_process self;
+    return !pqb_process_self(&self) && self.id == id;
+}
+
+/* To be asked whenever signals were let in: a handler that took a claim gave this one up; one that
+ * forked left its child in the parent's wait. */
+static int is_ours_still(const struct pqb_claim *claim)
+{
+    return is_same(&in_wait, claim) && is_process(in_wait_process);
+}
+
+/* Here and after watching drainers a waiting thread can be interrupted, or left by a siglongjmp. */
+static void sleep_on(_Atomic uint32_t *word, uint32_t seen, uint64_t until,
+                     struct pqb_process_hold *hold)
+{
+    pqb_process_loud(hold);
+    pqb_futex_wait(word, seen, until, 1);
+    pqb_process_quiet(hold);
+}
+
 /* Sleeps until a watched backend exits or the slice is over. A grant by somebody else is seen at
  * the slice's end only, so it is short while the drainers are young; most exit within 3 ms. */
-static void watch_drainers(struct pqb_region *region, const struct pqb_drainers *drainers,
-                           uint64_t until)
+static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
+                           const struct pqb_drainers *drainers, uint64_t until,
+                           struct pqb_process_hold *hold)
 {
+    struct pqb_region *region = claim->region;
     struct pollfd watched[PQB_TICK_DRAINERS];
     unsigned count = 0, gone = 0;
     uint64_t now = pqb_now(), slice = PQB_TICK_HOT;
@@ -150,7 +179,11 @@ static void watch_drainers(struct pqb_region *region, const struct pqb_drainers 
     }
     if (now + slice < until)
         until = now + slice;
-    if (!gone && now < until) {
+    if (!gone && !count) {
+        sleep_on(&row_of(claim)->word, seen, until, hold);
+        if (!is_ours_still(claim) || pqb_region_check(region))
+            return;
+    } else if (!gone && now < until) {
         uint64_t left = until - now;
         struct timespec limit = {.tv_sec = (time_t)(left / PQB_SECOND),
                                  .tv_nsec = (long)(left % PQB_SECOND)};
@@ -161,21 +194,9 @@ static void watch_drainers(struct pqb_region *region, const struct pqb_drainers 
     now = pqb_now();
     for (unsigned i = 0; i < drainers->count; i++)
         pqb_claim_drained(region->map, drainers->drainer[i].index, drainers->drainer[i].ctl, now);
-}
-
-/* The only place where a waiting thread can be interrupted, or left by a siglongjmp. */
-static void sleep_on(_Atomic uint32_t *word, uint32_t seen, uint64_t until,
-                     struct pqb_process_hold *hold)
-{
+    /* Only now are signals let in: a handler that leaves by a longjmp would leave the descriptors. */
     pqb_process_loud(hold);
-    pqb_futex_wait(word, seen, until, 1);
     pqb_process_quiet(hold);
-}
-
-static int is_process(uint64_t id)
-{
-    struct pqb_process self;
-    return !pqb_process_self(&self) && self.id == id;
 }
 
 /* Waits for a claim that is queued: PQB_OK, PQB_TIMED_OUT, PQB_LOST or a failure. */
@@ -204,22 +225,16 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
         if (until > deadline)
             until = deadline;
         if (place == 1 && drainers.count)
-            watch_drainers(claim->region, &drainers, until);
+            watch_drainers(claim, seen, &drainers, until, hold);
         else
             sleep_on(&row->word, seen, until, hold);
-        /* A handler may have forked and left us in the child: the claim is the parent's. */
-        if (!is_process(in_wait_process))
+        if (!is_ours_still(claim))
             return PQB_LOST;
         /* Before the map is touched again: it may have shrunk under our sleep. */
         status = pqb_region_check(claim->region);
         if (status)
             return status;
     }
-}
-
-static int is_same(const struct pqb_claim *a, const struct pqb_claim *b)
-{
-    return a->region == b->region && a->index == b->index && a->generation == b->generation;
 }
 
 /* A wait that this thread left by a siglongjmp, or that a signal handler of it interrupts now. */
@@ -241,7 +256,9 @@ static uint64_t deadline_of(const struct pqb_server_config *config, long long wa
 {
     if (wait_ms == PQB_WAIT_SERVER)
         wait_ms = config->wait_ms == PQB_UNLIMITED ? PQB_WAIT_FOREVER : (long long)config->wait_ms;
-    return wait_ms < 0 ? PQB_FOREVER : start + (uint64_t)wait_ms * PQB_MS;
+    return wait_ms < 0 || (uint64_t)wait_ms > (PQB_FOREVER - start) / PQB_MS
+               ? PQB_FOREVER
+               : start + (uint64_t)wait_ms * PQB_MS;
 }
 
 static unsigned obstacle_of(const struct pqb_claim *claim)
@@ -262,9 +279,7 @@ static enum pqb_status acquire_once(struct pqb_ledger *ledger, const struct pqb_
     if (status)
         return status == PQB_BUSY && pqb_now() < deadline_of(defaults, wait_ms, start) ? PQB_LOST
                                                                                        : status;
-    struct pqb_region *region = claim->region;
     struct pqb_server_config config = pqb_claim_config(claim);
-    pqb_region_pin(region); /* a handler that interrupts the wait may give the claim up */
     in_wait = *claim;
     status = wait_for(claim, deadline_of(&config, wait_ms, start), hold);
     if (!is_same(&in_wait, claim)) {
@@ -282,7 +297,6 @@ static enum pqb_status acquire_once(struct pqb_ledger *ledger, const struct pqb_
         pqb_claim_give(claim, status != PQB_TIMED_OUT ? PQB_END_CLOSED
                               : wait_ms               ? PQB_END_TIMED_OUT
                                                       : PQB_END_REFUSED);
-    pqb_region_unpin(region);
     return status;
 }
 
