@@ -5,6 +5,7 @@
 #include "ledger/journal.h"
 #include "ledger/os.h"
 #include "ledger/registry.h"
+#include "ledger/tick.h"
 #include "ledger/visit.h"
 
 #include <errno.h>
@@ -69,6 +70,15 @@ static enum pqb_status find_free(struct pqb_region *region, uint64_t process, un
             return status;
     }
     return PQB_FULL;
+}
+
+/* The table is full: of dead ones, perhaps, that nobody has come by to bury. */
+static enum pqb_status find_among_dead(struct pqb_visit *visit, uint64_t process, uint64_t deadline,
+                                       unsigned *index, uint32_t *generation)
+{
+    pqb_tick_look(visit->region, PQB_CLAIMS);
+    enum pqb_status status = pqb_visit_enter(visit, deadline);
+    return status ? status : find_free(visit->region, process, index, generation);
 }
 
 static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *request,
@@ -145,15 +155,19 @@ enum pqb_status pqb_claim_submit(struct pqb_region *region, const struct pqb_pro
         return status;
     int saved = errno;
     status = find_free(region, self->id, &index, &generation);
+    if (status == PQB_FULL)
+        status = find_among_dead(&visit, self->id, deadline, &index, &generation);
     if (!status) {
         fill_in(&region->map->claim[index], request, self, pqb_now());
-        status = pqb_visit_enter(&visit, deadline);
+        status = visit.entered ? PQB_OK : pqb_visit_enter(&visit, deadline);
         if (!status)
             status = enter_queue(&visit, request, hints, index, generation);
         if (status)
             pqb_life_give(&region->life, index, generation, 1);
     }
     pqb_visit_close(&visit);
+    if (status == PQB_DAMAGED && pqb_region_check(region) == PQB_LOST)
+        status = PQB_LOST; /* its lock files went with it */
     errno = saved;
     if (!status) {
         pqb_region_pin(region);
@@ -296,6 +310,9 @@ int pqb_claim_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_
     if (row->server >= PQB_SERVERS)
         return 0;
     struct pqb_server_row *server = &map->server[row->server];
+    /* Read before the step: after it the row may be somebody else's. */
+    uint16_t server_index = row->server, app = row->app;
+    int32_t pid = row->pid;
     uint64_t until = 0;
     if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && row->backend_seen)
         until = now + PQB_DRAIN_CEILING;
@@ -304,8 +321,8 @@ int pqb_claim_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_
     if (!step_down(map, index, ctl, now, until))
         return 0;
     atomic_fetch_add(&server->reaped_total, 1);
-    pqb_journal_write(map, PQB_EVENT_DIED, row->server,
-                      row->app < PQB_APPS ? map->app[row->app].label : NULL, row->pid, 0);
+    pqb_journal_write(map, PQB_EVENT_DIED, server_index,
+                      app < PQB_APPS ? map->app[app].label : NULL, pid, 0);
     return 1;
 }
 

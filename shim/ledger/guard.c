@@ -50,20 +50,31 @@ static void pause_briefly(void)
 #endif
 }
 
-/* Waits until the guard looks free, or a moment. */
-static void wait_for_turn(struct pqb_header *header, uint64_t deadline)
+/* One try, and if it fails a moment's spinning and another: most visits are over by then. */
+static int try_lock(struct pqb_header *header, int fd)
 {
-    for (unsigned i = 0; i < SPINS; i++) {
+    if (!guard_lock(fd, F_WRLCK))
+        return 1;
+    for (unsigned i = 0; i < SPINS && errno == EAGAIN; i++) {
         if (!atomic_load_explicit(&header->guard_held, memory_order_relaxed))
-            return;
+            return !guard_lock(fd, F_WRLCK);
         pause_briefly();
     }
+    return 0;
+}
+
+/* Tries once more, and sleeps until the owner leaves, or a moment. Also if guard_held is not set: an
+ * owner that was preempted just before or after must get the processor, not be asked again. */
+static int lock_or_sleep(struct pqb_header *header, int fd, uint64_t deadline)
+{
     uint64_t until = pqb_now() + SLEEP_AT_MOST;
     uint32_t seen = atomic_load(&header->guard_word);
     atomic_fetch_add(&header->guard_sleepers, 1);
-    if (atomic_load(&header->guard_held))
+    int locked = !guard_lock(fd, F_WRLCK);
+    if (!locked && errno == EAGAIN)
         pqb_futex_wait(&header->guard_word, seen, until < deadline ? until : deadline, 1);
     atomic_fetch_sub(&header->guard_sleepers, 1);
+    return locked;
 }
 
 enum pqb_status pqb_guard_enter(struct pqb_region *region, uint64_t deadline, int *died)
@@ -71,13 +82,13 @@ enum pqb_status pqb_guard_enter(struct pqb_region *region, uint64_t deadline, in
     struct pqb_header *header = &region->map->header;
     int fd, saved = errno;
     enum pqb_status status = guard_descriptor(region, &fd);
-    while (!status && guard_lock(fd, F_WRLCK)) {
+    while (!status && !try_lock(header, fd)) {
         if (errno != EAGAIN && errno != EACCES && errno != EINTR)
             status = pqb_status_from_errno(errno);
         else if (!deadline || pqb_now() >= deadline)
             status = PQB_BUSY;
-        else
-            wait_for_turn(header, deadline);
+        else if (lock_or_sleep(header, fd, deadline))
+            break;
     }
     if (!status && atomic_load(&header->retired)) {
         guard_lock(fd, F_UNLCK);
@@ -106,7 +117,7 @@ void pqb_guard_leave(struct pqb_region *region)
          * by now. Who enters after him rebuilds. */
         atomic_fetch_or(&header->dirty, PQB_DIRTY_SUSPECT);
     }
-    /* Pairs with wait_for_turn, which counts itself and then looks at guard_held. */
+    /* Pairs with lock_or_sleep, which reads the word, counts itself, and then tries the lock. */
     atomic_fetch_add(&header->guard_word, 1);
     if (atomic_load(&header->guard_sleepers))
         pqb_futex_wake(&header->guard_word, 1, 1);

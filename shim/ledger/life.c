@@ -90,17 +90,32 @@ static void slot_fill(struct pqb_life *life, unsigned index, uint32_t generation
                       uint32_t forks)
 {
     struct pqb_life_slot *slot = &life->slot[index];
-    slot->generation = generation;
-    slot->forks = forks;
     lseek(fd, tag_of(index, generation), SEEK_SET);
-    atomic_store(&slot->fd1, fd + 1);
+    atomic_store(&slot->forks, forks);
+    atomic_store(&slot->held, (uint64_t)generation << 32 | (uint32_t)(fd + 1));
     atomic_fetch_or(&life->used[index / PQB_GROUP_CLAIMS], 1ull << index % PQB_GROUP_CLAIMS);
 }
 
-static void slot_clear(struct pqb_life *life, unsigned index)
+static int slot_descriptor(uint64_t held)
 {
-    atomic_store(&life->slot[index].fd1, 0);
-    atomic_fetch_and(&life->used[index / PQB_GROUP_CLAIMS], ~(1ull << index % PQB_GROUP_CLAIMS));
+    return (int)(uint32_t)held - 1;
+}
+
+/* Empties the slot if it is this claim's still; its descriptor if that is the tagged one, or -1.
+ * A late give-back may meet the index's next claim here. */
+static int slot_empty(struct pqb_life *life, unsigned index, uint32_t generation)
+{
+    struct pqb_life_slot *slot = &life->slot[index];
+    unsigned group = index / PQB_GROUP_CLAIMS;
+    uint64_t bit = 1ull << index % PQB_GROUP_CLAIMS, held = atomic_load(&slot->held);
+    int fd = slot_descriptor(held);
+    if (held >> 32 != generation || fd < 0 ||
+        !atomic_compare_exchange_strong(&slot->held, &held, held >> 32 << 32))
+        return -1;
+    atomic_fetch_and(&life->used[group], ~bit);
+    if ((uint32_t)atomic_load(&slot->held)) /* filled anew meanwhile */
+        atomic_fetch_or(&life->used[group], bit);
+    return is_ours(life, fd, group, tag_of(index, generation)) ? fd : -1;
 }
 
 enum pqb_status pqb_life_take(struct pqb_life *life, const struct pqb_layout *map, unsigned group,
@@ -117,9 +132,9 @@ enum pqb_status pqb_life_take(struct pqb_life *life, const struct pqb_layout *ma
     for (; candidates; candidates &= candidates - 1) {
         unsigned byte = (unsigned)__builtin_ctzll(candidates);
         *index = group * PQB_GROUP_CLAIMS + byte;
-        const struct pqb_life_slot *old = &life->slot[*index];
-        int old_fd = atomic_load(&old->fd1) - 1;
-        if (old_fd >= 0 && is_ours(life, old_fd, group, tag_of(*index, old->generation)))
+        uint64_t old = atomic_load(&life->slot[*index].held);
+        if ((uint32_t)old &&
+            is_ours(life, slot_descriptor(old), group, tag_of(*index, (uint32_t)(old >> 32))))
             continue; /* freed for us by somebody; our descriptor is still to be given back */
         const struct pqb_claim_row *claim = &map->claim[*index];
         *generation = (uint32_t)(atomic_load(&claim->ctl) >> 32) + 1;
@@ -131,28 +146,16 @@ enum pqb_status pqb_life_take(struct pqb_life *life, const struct pqb_layout *ma
                 return PQB_OK;
             byte_lock(fd, F_OFD_SETLK, F_UNLCK, byte);
         }
-        slot_clear(life, *index);
+        slot_empty(life, *index, *generation);
     }
     pqb_close(fd);
     return PQB_WAITING;
 }
 
-/* Empties the slot; its descriptor if that is still the tagged one, or -1. */
-static int slot_empty(struct pqb_life *life, unsigned index, uint32_t generation)
-{
-    struct pqb_life_slot *slot = &life->slot[index];
-    unsigned group = index / PQB_GROUP_CLAIMS;
-    if (slot->generation != generation)
-        return -1;
-    int fd = atomic_load(&slot->fd1) - 1;
-    slot_clear(life, index);
-    return fd >= 0 && is_ours(life, fd, group, tag_of(index, generation)) ? fd : -1;
-}
-
 void pqb_life_give(struct pqb_life *life, unsigned index, uint32_t generation, int may_pool)
 {
     unsigned group = index / PQB_GROUP_CLAIMS;
-    uint32_t forks = life->slot[index].forks;
+    uint32_t forks = atomic_load(&life->slot[index].forks);
     int saved = errno;
     int fd = slot_empty(life, index, generation);
     if (fd >= 0) {
@@ -213,7 +216,7 @@ static void drop_all(struct pqb_life *life, const struct pqb_layout *map)
         uint64_t used = atomic_load(&life->used[group]);
         for (; used; used &= used - 1) {
             unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(used);
-            uint32_t generation = life->slot[index].generation;
+            uint32_t generation = (uint32_t)(atomic_load(&life->slot[index].held) >> 32);
             if (!map || !is_connected(map, index, generation))
                 pqb_life_drop(life, index, generation);
         }

@@ -22,10 +22,8 @@
 #define PQB_LIFE_PATH 4096
 
 struct pqb_life_slot {
-    uint32_t generation;
-    uint32_t forks;      /* pqb_process_forks() when the description was opened */
-    _Atomic int32_t fd1; /* descriptor + 1; 0 = none */
-    uint32_t spare;
+    _Atomic uint64_t held;  /* generation << 32 | descriptor + 1; low half 0 = none */
+    _Atomic uint32_t forks; /* pqb_process_forks() when the description was opened */
 };
 
 struct pqb_life_spare {
