@@ -18,6 +18,25 @@ static int general_has_room(const struct pqb_server_row *server, const struct pq
     return server->general + others < pqb_registry_general(&server->config);
 }
 
+static uint32_t held_of(const struct pqb_layout *map, const struct pqb_claim_row *claim)
+{
+    return claim->account < PQB_CLAIMS ? map->account[claim->account].held : 0;
+}
+
+/* What keeps a waiter back whatever the server has to give. */
+static enum pqb_obstacle own_obstacle(const struct pqb_layout *map,
+                                      const struct pqb_claim_row *claim)
+{
+    const struct pqb_app_row *app = claim->app < PQB_APPS ? &map->app[claim->app] : NULL;
+    if (atomic_load(&claim->ctl) & PQB_CTL_SKIPPED)
+        return PQB_OBSTACLE_SKIPPED;
+    if (claim->process_cap && held_of(map, claim) >= claim->process_cap)
+        return PQB_OBSTACLE_PROCESS_CAP;
+    if (app && app->used >= app->limit)
+        return PQB_OBSTACLE_APP_LIMIT;
+    return PQB_OBSTACLE_NONE;
+}
+
 enum pqb_obstacle pqb_admission_obstacle(const struct pqb_layout *map,
                                          const struct pqb_claim_row *claim, enum pqb_booked *pool)
 {
@@ -26,22 +45,20 @@ enum pqb_obstacle pqb_admission_obstacle(const struct pqb_layout *map,
     const struct pqb_server_row *server = &map->server[claim->server];
     const struct pqb_server_config *config = &server->config;
     const struct pqb_app_row *app = claim->app < PQB_APPS ? &map->app[claim->app] : NULL;
-    uint32_t held = claim->account < PQB_CLAIMS ? map->account[claim->account].held : 0;
-    if (atomic_load(&claim->ctl) & PQB_CTL_SKIPPED)
-        return PQB_OBSTACLE_SKIPPED;
+    enum pqb_obstacle own = own_obstacle(map, claim);
+    if (own == PQB_OBSTACLE_SKIPPED)
+        return own;
     if (config->paused)
         return PQB_OBSTACLE_PAUSED;
-    if (claim->process_cap && held >= claim->process_cap)
-        return PQB_OBSTACLE_PROCESS_CAP;
-    if (app && app->used >= app->limit)
-        return PQB_OBSTACLE_APP_LIMIT;
+    if (own)
+        return own;
     if (config->logins && server->logging_in >= config->logins)
         return PQB_OBSTACLE_LOGINS;
     if (total_of(server) >= config->limit)
         return PQB_OBSTACLE_ROOM;
     if (general_has_room(server, app))
         *pool = PQB_BOOKED_GENERAL;
-    else if (!held && server->reserve < config->reserve)
+    else if (!held_of(map, claim) && server->reserve < config->reserve)
         *pool = PQB_BOOKED_RESERVE;
     else
         return PQB_OBSTACLE_ROOM;
@@ -57,15 +74,40 @@ static int is_closed(const struct pqb_server_row *server)
            (server->general >= pqb_registry_general(config) && server->reserve >= config->reserve);
 }
 
-static unsigned first_eligible(struct pqb_books *books, struct pqb_server_row *server,
-                               enum pqb_booked *pool)
+static unsigned first_eligible(struct pqb_books *books, unsigned number, enum pqb_booked *pool)
+{
+    struct pqb_server_row *server = &books->map->server[number];
+    struct pqb_chain queue = pqb_chain_queue(server);
+    if (is_closed(server))
+        return PQB_NIL;
+    unsigned index = pqb_chain_link(books, server->queue_head);
+    for (unsigned steps = 0; index != PQB_NIL;
+         index = pqb_chain_next(books, &queue, index, &steps)) {
+        const struct pqb_claim_row *claim = pqb_books_claim(books, index);
+        if (claim->server != number || claim->booked != PQB_BOOKED_QUEUE) {
+            books->corrupt = 1;
+            return PQB_NIL;
+        }
+        if (!pqb_admission_obstacle(books->map, claim, pool))
+            return index;
+    }
+    return PQB_NIL;
+}
+
+/* Is somebody held back by the server alone (full, paused, damped), who would have room in general?
+ */
+static int general_is_wanted(struct pqb_books *books, struct pqb_server_row *server)
 {
     struct pqb_chain queue = pqb_chain_queue(server);
-    unsigned steps = 0, index = is_closed(server) ? PQB_NIL : pqb_chain_link(books, *queue.head);
-    while (index != PQB_NIL &&
-           pqb_admission_obstacle(books->map, pqb_books_claim(books, index), pool))
-        index = pqb_chain_next(books, &queue, index, &steps);
-    return index;
+    unsigned index = pqb_chain_link(books, server->queue_head);
+    for (unsigned steps = 0; index != PQB_NIL;
+         index = pqb_chain_next(books, &queue, index, &steps)) {
+        const struct pqb_claim_row *claim = pqb_books_claim(books, index);
+        if (!own_obstacle(books->map, claim) &&
+            general_has_room(server, pqb_books_app(books, claim)))
+            return 1;
+    }
+    return 0;
 }
 
 /* General has room that no waiter wants: charge a reserve claim to it, so that the reserve is
@@ -74,14 +116,17 @@ static unsigned first_eligible(struct pqb_books *books, struct pqb_server_row *s
 static int recharge(struct pqb_books *books, struct pqb_server_row *server)
 {
     struct pqb_chain reserve = pqb_chain_reserve(server);
-    unsigned steps = 0, index = pqb_chain_link(books, *reserve.head);
-    while (index != PQB_NIL &&
-           !general_has_room(server, pqb_books_app(books, pqb_books_claim(books, index))))
-        index = pqb_chain_next(books, &reserve, index, &steps);
-    if (index == PQB_NIL)
-        return 0;
-    pqb_books_charge(books, index, PQB_BOOKED_GENERAL);
-    return 1;
+    unsigned index = pqb_chain_link(books, server->reserve_head);
+    for (unsigned steps = 0; index != PQB_NIL;
+         index = pqb_chain_next(books, &reserve, index, &steps)) {
+        if (!general_has_room(server, pqb_books_app(books, pqb_books_claim(books, index))))
+            continue;
+        if (general_is_wanted(books, server))
+            return 0;
+        pqb_books_charge(books, index, PQB_BOOKED_GENERAL);
+        return 1;
+    }
+    return 0;
 }
 
 static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
@@ -98,6 +143,7 @@ static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
     if (pqb_ctl_state(ctl) != PQB_CLAIM_WAITING ||
         !atomic_compare_exchange_strong(&claim->ctl, &ctl, granted)) {
         pqb_books_settle(books, index);
+        books->corrupt |= claim->booked == PQB_BOOKED_QUEUE; /* such a one can't be in a queue */
         return;
     }
     claim->waited = books->now > claim->asked_at ? books->now - claim->asked_at : 0;
@@ -114,18 +160,23 @@ static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
     pqb_books_wake(books, index);
 }
 
-/* The first few of a queue tick every 10 ms. A new head that sleeps longer is woken, so that there
- * is always one who ticks; so is one that must watch drainers from now on. */
+/* The first few of a queue tick every 10 ms, but not those that are passed over: they may be
+ * stopped. A new head that did not know yet is woken, so that there is always one who does; so is
+ * one that must watch drainers from now on. */
 static void mark_hot(struct pqb_books *books, struct pqb_server_row *server)
 {
     struct pqb_chain queue = pqb_chain_queue(server);
-    unsigned steps = 0, index = pqb_chain_link(books, *queue.head);
-    for (unsigned place = 1; place <= PQB_HOT && index != PQB_NIL; place++) {
+    unsigned index = pqb_chain_link(books, server->queue_head), place = 1;
+    for (unsigned steps = 0; index != PQB_NIL && place <= PQB_HOT;
+         index = pqb_chain_next(books, &queue, index, &steps)) {
         struct pqb_claim_row *claim = pqb_books_claim(books, index);
-        unsigned was = atomic_exchange(&claim->hot, (uint8_t)place);
-        if (place == 1 && was != 1 && (!atomic_load(&claim->ticks) || server->draining))
+        if (atomic_load(&claim->ctl) & PQB_CTL_SKIPPED)
+            continue;
+        uint8_t was = atomic_load(&claim->hot);
+        atomic_store(&claim->hot, (uint8_t)place);
+        if (place == 1 && was != 1 && (!was || server->draining))
             pqb_books_wake(books, index);
-        index = pqb_chain_next(books, &queue, index, &steps);
+        place++;
     }
 }
 
@@ -134,7 +185,7 @@ void pqb_admission_dispatch(struct pqb_books *books, unsigned index)
     struct pqb_server_row *server = &books->map->server[index];
     enum pqb_booked pool = PQB_BOOKED_NONE;
     for (unsigned steps = 0; steps < 2 * PQB_CLAIMS && !books->corrupt; steps++) {
-        unsigned next = first_eligible(books, server, &pool);
+        unsigned next = first_eligible(books, index, &pool);
         if (next == PQB_NIL) {
             if (!server->reserve || !recharge(books, server))
                 break;
