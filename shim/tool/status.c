@@ -1,0 +1,201 @@
+/* pqbudget status: what is in the ledger. Reads only; never waits for anybody. */
+#include "ledger/os.h"
+#include "tool/json.h"
+#include "tool/server.h"
+#include "tool/text.h"
+#include "tool/value.h"
+#include "tool/verbs.h"
+#include "tool/view.h"
+#include "tool/watch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define WATCH_MS 1000
+#define WATCH_LEAST 50
+#define WATCH_MOST 3600000
+
+static const struct option longs[] = {
+    {"json", no_argument, NULL, 'j'},
+    {"watch", optional_argument, NULL, 'w'},
+    {"server", required_argument, NULL, 's'},
+    PQB_CALL_OPTIONS,
+};
+
+struct request {
+    char path[PQB_REGION_PATH];
+    const char *server;
+    int is_json;
+    long long watch_ms; /* 0 = once */
+};
+
+/* The number in the snapshot of the server that is asked for. */
+static enum pqb_status find_server(const struct pqb_region *region, const struct request *request,
+                                   const struct pqb_snapshot *snapshot, unsigned *only,
+                                   struct pqb_error *error)
+{
+    char key[PQB_SERVER_TEXT];
+    *only = PQB_VIEW_ALL;
+    if (!request->server)
+        return PQB_OK;
+    pqb_server_key(region, pqb_server_find(region, request->server), key);
+    for (unsigned i = 0; *key && i < snapshot->servers; i++)
+        if (!strcmp(snapshot->server[i].key, key))
+            *only = i;
+    if (*only == PQB_VIEW_ALL)
+        return pqb_fail(error, PQB_INVALID,
+                        "the ledger knows no server %.80s; \"pqbudget status\" lists them",
+                        request->server);
+    return PQB_OK;
+}
+
+/* Looks once and shows it. */
+static enum pqb_status show(const struct request *request, const struct pqb_screen *screen,
+                            FILE *out, struct pqb_error *error)
+{
+    struct pqb_region *region;
+    struct pqb_snapshot snapshot;
+    unsigned only;
+    enum pqb_status status = pqb_region_open(request->path, 0, &region, error);
+    if (status)
+        return status;
+    status = pqb_snapshot_take(region, &snapshot);
+    if (status) {
+        pqb_region_unpin(region);
+        return pqb_fail(error, status, "%s was %s while it was read; try again", request->path,
+                        status == PQB_LOST ? "removed" : "changed");
+    }
+    status = find_server(region, request, &snapshot, &only, error);
+    if (!status && request->is_json)
+        pqb_view_json(&snapshot, only, out);
+    else if (!status)
+        pqb_view_text(&snapshot, only, screen, out);
+    pqb_snapshot_free(&snapshot);
+    pqb_region_unpin(region);
+    return status;
+}
+
+static void show_failure(const struct request *request, const struct pqb_screen *screen,
+                         const struct pqb_error *error, FILE *out)
+{
+    struct pqb_json json = {.out = out};
+    if (!request->is_json) {
+        pqb_text_print(out, error->text, screen->columns, screen->ascii_only);
+        fputc('\n', out);
+        return;
+    }
+    pqb_json_open(&json, NULL, '{');
+    pqb_json_text(&json, "ledger", request->path);
+    pqb_json_text(&json, "error", error->text);
+    pqb_json_close(&json, '}');
+    fputc('\n', out);
+}
+
+/* On a terminal: from the top, each line over the old one, as many as there is room for. */
+static void draw(const char *frame, const struct pqb_screen *screen)
+{
+    unsigned rows = 0, left = 0;
+    fputs("\033[H", stdout);
+    for (const char *end; (end = strchr(frame, '\n')); frame = end + 1, rows++) {
+        if (rows + 1 < screen->rows)
+            printf("%.*s\033[K\n", (int)(end - frame), frame);
+        else
+            left++;
+    }
+    if (left)
+        printf("%s... and %u more lines%s\033[K", pqb_screen_on(screen, PQB_DIM), left,
+               pqb_screen_off(screen, PQB_DIM));
+    fputs("\033[J", stdout);
+}
+
+/* One look, made whole before any of it is printed. */
+static int show_frame(const struct request *request, int is_first, enum pqb_exit *code)
+{
+    struct pqb_screen screen = pqb_screen_look();
+    struct pqb_error error = {{0}};
+    char *frame = NULL;
+    size_t length;
+    FILE *out = open_memstream(&frame, &length);
+    if (!out) {
+        *code = pqb_report(PQB_EXIT_UNKNOWN, "out of memory");
+        return 0;
+    }
+    enum pqb_status status = show(request, &screen, out, &error);
+    /* A ledger may come later, and go, and come back; what is wrong from the start stays wrong. */
+    int is_hopeless = status && status != PQB_ABSENT && status != PQB_LOST && is_first;
+    if (status && !is_hopeless)
+        show_failure(request, &screen, &error, out);
+    fclose(out);
+    if (is_hopeless)
+        *code = pqb_report_ledger(status, &error);
+    else if (screen.is_terminal && !request->is_json)
+        draw(frame, &screen);
+    else
+        fwrite(frame, 1, length, stdout);
+    free(frame);
+    return !is_hopeless && !fflush(stdout);
+}
+
+static enum pqb_exit watch(const struct request *request)
+{
+    enum pqb_exit code = PQB_EXIT_DONE;
+    struct pqb_screen screen = pqb_screen_look();
+    int is_first = 1, is_drawn = screen.is_terminal && !request->is_json;
+    pqb_watch_begin(is_drawn);
+    if (is_drawn)
+        fputs("\033[2J", stdout);
+    while (!pqb_watch_is_over() && show_frame(request, is_first, &code)) {
+        is_first = 0;
+        pqb_watch_sleep((uint64_t)request->watch_ms * PQB_MS);
+        if (!is_drawn && !request->is_json && !pqb_watch_is_over())
+            fputc('\n', stdout);
+    }
+    if (pqb_watch_is_over())
+        clearerr(stdout); /* a write that Ctrl-C interrupted */
+    pqb_watch_end();
+    return code;
+}
+
+static enum pqb_exit take_interval(const struct pqb_call *call, long long *ms)
+{
+    *ms = WATCH_MS;
+    if (!optarg || (pqb_value_time(optarg, ms) && *ms >= WATCH_LEAST && *ms <= WATCH_MOST))
+        return PQB_EXIT_DONE;
+    return pqb_call_misused(call, "--watch wants a time between 50ms and 3600s, not '%.80s'",
+                            optarg);
+}
+
+static enum pqb_exit run(struct pqb_call *call)
+{
+    enum pqb_exit code;
+    struct pqb_error error = {{0}};
+    struct request request = {0};
+    for (int option; (option = pqb_call_option(call, ":h", longs)) != PQB_CALL_DONE;) {
+        if (option == PQB_CALL_END)
+            return call->end;
+        if (option == 'j')
+            request.is_json = 1;
+        else if (option == 's')
+            request.server = optarg;
+        else if ((code = take_interval(call, &request.watch_ms)))
+            return code;
+    }
+    code = pqb_call_path(call, request.path);
+    if (code)
+        return code;
+    if (request.watch_ms)
+        return watch(&request);
+    struct pqb_screen screen = pqb_screen_look();
+    enum pqb_status status = show(&request, &screen, stdout, &error);
+    return status ? pqb_report_ledger(status, &error) : PQB_EXIT_DONE;
+}
+
+const struct pqb_verb pqb_verb_status = {
+    .name = "status",
+    .arguments = "[--json] [--watch[=SEC]] [--server KEY]",
+    .summary = "Show servers, applications, and who holds or wants each connection",
+    .help = "  --json             one line of JSON\n"
+            "  --watch[=SEC]      again and again, every second or every SEC, until Ctrl-C\n"
+            "  --server KEY       only this server\n",
+    .run = run,
+};

@@ -1,0 +1,14 @@
+/* The verbs, each in a file of its own. */
+#ifndef PQB_TOOL_VERBS_H
+#define PQB_TOOL_VERBS_H
+
+#include "tool/call.h"
+
+extern const struct pqb_verb pqb_verb_status;
+extern const struct pqb_verb pqb_verb_set;
+extern const struct pqb_verb pqb_verb_pause;
+extern const struct pqb_verb pqb_verb_resume;
+extern const struct pqb_verb pqb_verb_events;
+extern const struct pqb_verb pqb_verb_reset;
+
+#endif

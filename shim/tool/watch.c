@@ -1,0 +1,70 @@
+#include "tool/watch.h"
+
+#include "ledger/os.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <time.h>
+#include <unistd.h>
+
+static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+#define STOPS (sizeof stops / sizeof *stops)
+
+static volatile sig_atomic_t is_over, is_hidden;
+
+static void stop(int number)
+{
+    (void)number;
+    is_over = 1;
+}
+
+static void say(const char *code, size_t length)
+{
+    if (write(STDOUT_FILENO, code, length) < 0)
+        is_over = 1;
+}
+
+void pqb_watch_begin(int hide)
+{
+    /* Without SA_RESTART: a write that is stuck ends, too. */
+    struct sigaction action = {.sa_handler = stop};
+    sigemptyset(&action.sa_mask);
+    for (unsigned i = 0; i < STOPS; i++)
+        sigaction(stops[i], &action, NULL);
+    if (hide) {
+        is_hidden = 1;
+        say("\033[?25l", 6);
+    }
+}
+
+void pqb_watch_abandon(void)
+{
+    if (is_hidden)
+        say("\033[?25h", 6);
+    is_hidden = 0;
+}
+
+void pqb_watch_end(void)
+{
+    pqb_watch_abandon();
+}
+
+int pqb_watch_is_over(void)
+{
+    return is_over;
+}
+
+void pqb_watch_sleep(uint64_t ns)
+{
+    sigset_t blocked, before;
+    struct timespec limit = {.tv_sec = (time_t)(ns / PQB_SECOND),
+                             .tv_nsec = (long)(ns % PQB_SECOND)};
+    sigemptyset(&blocked);
+    for (unsigned i = 0; i < STOPS; i++)
+        sigaddset(&blocked, stops[i]);
+    sigprocmask(SIG_BLOCK, &blocked, &before);
+    if (!is_over)
+        ppoll(NULL, 0, &limit, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+}
