@@ -74,13 +74,15 @@ static int is_closed(const struct pqb_server_row *server)
            (server->general >= pqb_registry_general(config) && server->reserve >= config->reserve);
 }
 
-static unsigned first_eligible(struct pqb_books *books, unsigned number, enum pqb_booked *pool)
+/* From one place in the queue on. */
+static unsigned first_eligible(struct pqb_books *books, unsigned number, unsigned from,
+                               enum pqb_booked *pool)
 {
     struct pqb_server_row *server = &books->map->server[number];
     struct pqb_chain queue = pqb_chain_queue(server);
     if (is_closed(server))
         return PQB_NIL;
-    unsigned index = pqb_chain_link(books, server->queue_head);
+    unsigned index = from;
     for (unsigned steps = 0; index != PQB_NIL;
          index = pqb_chain_next(books, &queue, index, &steps)) {
         const struct pqb_claim_row *claim = pqb_books_claim(books, index);
@@ -184,15 +186,21 @@ void pqb_admission_dispatch(struct pqb_books *books, unsigned index)
 {
     struct pqb_server_row *server = &books->map->server[index];
     enum pqb_booked pool = PQB_BOOKED_NONE;
+    struct pqb_chain queue = pqb_chain_queue(server);
+    /* A grant never makes an older waiter eligible: counts only rise. So the search goes on behind
+     * it, and a long queue of those who are held back is walked once, not once per grant. */
+    unsigned from = pqb_chain_link(books, server->queue_head), walked = 0;
     for (unsigned steps = 0; steps < 2 * PQB_CLAIMS && !books->corrupt; steps++) {
-        unsigned next = first_eligible(books, index, &pool);
+        unsigned next = first_eligible(books, index, from, &pool);
         if (next == PQB_NIL) {
             if (!server->reserve || !recharge(books, server))
                 break;
+            from = pqb_chain_link(books, server->queue_head);
         } else if (books->wakes + PQB_HOT >= PQB_BOOKS_WAKES) {
             books->unserved |= 1ull << index;
             break;
         } else {
+            from = pqb_chain_next(books, &queue, next, &walked);
             grant(books, next, pool);
         }
     }
