@@ -12,17 +12,16 @@
 #define VERSION "0.1.0"
 
 static const struct pqb_verb *const verbs[] = {
-    &pqb_verb_status, &pqb_verb_set,    &pqb_verb_pause,
-    &pqb_verb_resume, &pqb_verb_events, &pqb_verb_reset,
+    &pqb_verb_status, &pqb_verb_set, &pqb_verb_pause, &pqb_verb_resume, &pqb_verb_events,
+    &pqb_verb_reset,  NULL,
 };
-#define VERBS (sizeof verbs / sizeof *verbs)
 
 static const struct pqb_verb *find_verb(const char *name)
 {
-    for (unsigned i = 0; i < VERBS; i++)
-        if (!strcmp(verbs[i]->name, name))
-            return verbs[i];
-    return NULL;
+    const struct pqb_verb *const *verb = verbs;
+    while (*verb && strcmp((*verb)->name, name))
+        verb++;
+    return *verb;
 }
 
 static enum pqb_exit unknown_verb(const char *name)
@@ -45,8 +44,8 @@ static void print_overview(void)
 {
     printf("usage: pqbudget [--ledger NAME] COMMAND [OPTION]...\n\n"
            "Shows and steers the connection budget that programs under pqbudget share.\n\n");
-    for (unsigned i = 0; i < VERBS; i++)
-        printf("  %-9s %s\n", verbs[i]->name, verbs[i]->summary);
+    for (const struct pqb_verb *const *verb = verbs; *verb; verb++)
+        printf("  %-9s %s\n", (*verb)->name, (*verb)->summary);
     printf("  %-9s %s\n\n", verb_help.name, verb_help.summary);
     printf("The ledger is $PQBUDGET_LEDGER, else \"default\": a name, or an absolute path.\n"
            "Exit status: 0 done, 1 the answer is no, 2 wrong usage, 3 could not tell.\n");
@@ -119,7 +118,8 @@ static void on_truncation(int number)
         "pqbudget: the ledger was truncated while it was read; remove it with "
         "\"pqbudget reset --force\"\n";
     (void)number;
-    pqb_watch_abandon();
+    if (pqb_watch_hides)
+        (void)!write(STDOUT_FILENO, PQB_WATCH_SHOW, sizeof PQB_WATCH_SHOW - 1);
     (void)!write(STDERR_FILENO, text, sizeof text - 1);
     _exit(PQB_EXIT_UNKNOWN);
 }

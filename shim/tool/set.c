@@ -115,6 +115,12 @@ static enum pqb_exit take_option(const struct pqb_call *call, int option, struct
     }
 }
 
+static void forget(const char *path)
+{
+    if (pqb_steer_reset(path, 0, NULL))
+        return; /* somebody uses it already */
+}
+
 static enum pqb_exit run(struct pqb_call *call)
 {
     enum pqb_exit code;
@@ -146,7 +152,7 @@ static enum pqb_exit run(struct pqb_call *call)
     pqb_region_unpin(region);
     /* Nothing was changed: that includes the ledger, unless somebody uses it already. */
     if (status && creates)
-        status = pqb_steer_reset(path, 0, NULL);
+        forget(path);
     return code;
 }
 

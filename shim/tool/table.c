@@ -78,7 +78,7 @@ static void print_row(const struct pqb_table *table, const struct pqb_screen *sc
 void pqb_table_print(const struct pqb_table *table, const struct pqb_screen *screen, FILE *out)
 {
     unsigned width[PQB_TABLE_COLUMNS];
-    struct pqb_cell cells[PQB_TABLE_COLUMNS];
+    struct pqb_cell cells[PQB_TABLE_COLUMNS] = {0};
     measure(table, width);
     if (screen->columns != PQB_TEXT_ALL)
         fit(table, screen->columns, width);

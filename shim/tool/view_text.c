@@ -130,7 +130,7 @@ static void print_bar(char bar[BAR + 5], const struct pqb_snapshot_server *serve
     if (limit == PQB_UNLIMITED)
         return;
     uint64_t full = limit ? ((uint64_t)server->used * BAR + limit - 1) / limit : BAR;
-    strcpy(bar, "[----------]  ");
+    memcpy(bar, "[----------]  ", BAR + 5);
     memset(bar + 1, '#', full < BAR ? full : BAR);
 }
 

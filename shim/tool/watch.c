@@ -3,7 +3,6 @@
 #include "ledger/os.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <stddef.h>
 #include <time.h>
 #include <unistd.h>
@@ -11,7 +10,8 @@
 static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
 #define STOPS (sizeof stops / sizeof *stops)
 
-static volatile sig_atomic_t is_over, is_hidden;
+volatile sig_atomic_t pqb_watch_hides;
+static volatile sig_atomic_t is_over;
 
 static void stop(int number)
 {
@@ -33,21 +33,16 @@ void pqb_watch_begin(int hide)
     for (unsigned i = 0; i < STOPS; i++)
         sigaction(stops[i], &action, NULL);
     if (hide) {
-        is_hidden = 1;
+        pqb_watch_hides = 1;
         say("\033[?25l", 6);
     }
 }
 
-void pqb_watch_abandon(void)
-{
-    if (is_hidden)
-        say("\033[?25h", 6);
-    is_hidden = 0;
-}
-
 void pqb_watch_end(void)
 {
-    pqb_watch_abandon();
+    if (pqb_watch_hides)
+        say(PQB_WATCH_SHOW, sizeof PQB_WATCH_SHOW - 1);
+    pqb_watch_hides = 0;
 }
 
 int pqb_watch_is_over(void)

@@ -2,6 +2,7 @@
 #ifndef PQB_TOOL_WATCH_H
 #define PQB_TOOL_WATCH_H
 
+#include <signal.h>
 #include <stdint.h>
 
 /* From now on those signals stop the watch instead of the program. With `hide`, the terminal's
@@ -15,7 +16,8 @@ int pqb_watch_is_over(void);
 /* Sleeps, and wakes early if it is stopped. */
 void pqb_watch_sleep(uint64_t ns);
 
-/* In a handler of a fatal signal: brings the cursor back. */
-void pqb_watch_abandon(void);
+/* For the handler of a fatal signal: is the cursor gone, and what brings it back? */
+extern volatile sig_atomic_t pqb_watch_hides;
+#define PQB_WATCH_SHOW "\033[?25h"
 
 #endif

@@ -66,7 +66,7 @@ static const struct option longs[] = {
 /* Milliseconds, or "forever". */
 static long time_of(const char *text)
 {
-    return strcmp(text, "forever") ? strtol(text, NULL, 10) : FOREVER;
+    return text && strcmp(text, "forever") ? strtol(text, NULL, 10) : FOREVER;
 }
 
 static void take_options(int argc, char **argv)
