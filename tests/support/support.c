@@ -1,12 +1,14 @@
 #include "support/support.h"
 
-#include "ledger/region.h"
+#include "ledger/snapshot.h"
 
 #include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -82,4 +84,56 @@ unsigned support_descriptors(void)
     if (directory)
         closedir(directory);
     return count;
+}
+
+void *support_shared(size_t bytes)
+{
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        exit(1);
+    return memory;
+}
+
+struct support_counts support_count(struct pqb_ledger *ledger)
+{
+    struct support_counts counts = {0};
+    struct pqb_region *region;
+    struct pqb_snapshot snapshot;
+    if (pqb_ledger_region(ledger, &region, NULL) || pqb_snapshot_take(region, &snapshot))
+        exit(1);
+    for (unsigned i = 0; i < snapshot.claims; i++) {
+        enum pqb_claim_state state = snapshot.claim[i].state;
+        counts.waiting += state == PQB_CLAIM_WAITING;
+        counts.granted += state == PQB_CLAIM_GRANTED;
+        counts.connecting += state == PQB_CLAIM_CONNECTING;
+        counts.open += state == PQB_CLAIM_OPEN;
+        counts.draining += state == PQB_CLAIM_DRAINING;
+    }
+    for (unsigned i = 0; i < snapshot.servers; i++)
+        counts.used += snapshot.server[i].used;
+    pqb_snapshot_free(&snapshot);
+    pqb_region_unpin(region);
+    return counts;
+}
+
+enum pqb_status support_hold(struct pqb_ledger *ledger, const struct pqb_claim_request *request,
+                             long long wait_ms, struct pqb_claim *claim)
+{
+    static const struct pqb_claim_peer unseen;
+    enum pqb_status status = pqb_wait_acquire(ledger, request, wait_ms, claim, NULL, NULL);
+    return status ? status : pqb_claim_open(claim, &unseen);
+}
+
+pid_t support_raw_clone(int bound)
+{
+    pid_t parent = getpid();
+    pid_t child = (pid_t)syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (child)
+        return child;
+    if (bound) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent)
+            _exit(1);
+    }
+    return 0;
 }

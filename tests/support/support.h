@@ -36,6 +36,24 @@ int support_kill(pid_t pid);
 /* The file in the build under test, e.g. support_built("helpers/client"). */
 const char *support_built(const char *file);
 
+/* Zeroed memory that this process shares with the children it forks. */
+void *support_shared(size_t bytes);
+
+/* The claims of all servers by their state, as a snapshot shows them. */
+struct support_counts {
+    unsigned waiting, granted, connecting, open, draining;
+    unsigned used; /* all that a limit counts */
+};
+struct support_counts support_count(struct pqb_ledger *ledger);
+
+/* Takes a claim and opens it, with no backend known. */
+enum pqb_status support_hold(struct pqb_ledger *ledger, const struct pqb_claim_request *request,
+                             long long wait_ms, struct pqb_claim *claim)
+    __attribute__((warn_unused_result));
+
+/* A child made past libc: its fork handlers do not run. Killed when its parent dies, if `bound`. */
+pid_t support_raw_clone(int bound);
+
 /* Counts the open descriptors of this process. */
 unsigned support_descriptors(void);
 

@@ -1,5 +1,5 @@
 /* claim.c and wait.c: taking and giving back, in one process. */
-#include "ledger/books.h"
+#include "ledger/admission.h"
 #include "ledger/snapshot.h"
 #include "support/support.h"
 
