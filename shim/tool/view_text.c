@@ -129,7 +129,9 @@ static void print_bar(char bar[BAR + 5], const struct pqb_snapshot_server *serve
     *bar = 0;
     if (limit == PQB_UNLIMITED)
         return;
-    uint64_t full = limit ? ((uint64_t)server->used * BAR + limit - 1) / limit : BAR;
+    uint64_t full = limit ? (uint64_t)server->used * BAR / limit : BAR;
+    if (!full && server->used)
+        full = 1;
     memcpy(bar, "[----------]  ", BAR + 5);
     memset(bar + 1, '#', full < BAR ? full : BAR);
 }
