@@ -22,6 +22,9 @@ static void look_at_living(struct pqb_layout *map, unsigned index, uint64_t ctl,
 {
     struct pqb_claim_row *claim = &map->claim[index];
     uint64_t age = age_of(atomic_load(&claim->changed_at), now);
+    /* Its owner was stopped, or died and left it to a child, before he flagged it. */
+    if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && claim->booked_login)
+        pqb_books_flag(map, index);
     if (pqb_ctl_state(ctl) != PQB_CLAIM_GRANTED || age < WAKE_AGAIN)
         return;
     atomic_fetch_add(&claim->word, 1);
@@ -53,7 +56,9 @@ static void look_at(struct pqb_region *region, int probe, unsigned index, uint64
         break;
     }
     case PQB_CLAIM_DRAINING:
-        pqb_claim_drained(map, index, ctl, now);
+        /* Whoever closed it may have died before he flagged it: it would block in spite of slack. */
+        if (!pqb_claim_drained(map, index, ctl, now) && !map->claim[index].booked_draining)
+            pqb_books_flag(map, index);
         break;
     case PQB_CLAIM_GONE:
         pqb_books_flag(map, index); /* its owner may have died before it could */
