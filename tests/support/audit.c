@@ -110,9 +110,6 @@ static void check_server(struct auditor *auditor, unsigned server)
                server, row->general, row->reserve, row->slack, row->waiting, row->logging_in,
                row->draining, row->unmet, tally->general, tally->reserve, tally->slack,
                tally->waiting, tally->logging_in, tally->draining, unmet);
-    if (row->general + (uint64_t)row->reserve > row->config.limit)
-        object(auditor, "server %u is over: %u + %u of %u", server, row->general, row->reserve,
-               row->config.limit);
 }
 
 /* kind: 0 the queue, 1 the reserve's list, 2 the drainers. */

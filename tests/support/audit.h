@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 /* For a ledger at rest: nobody inside, nothing pending. Returns 0 if every count, list and account
- * agrees with the claims, and no server is over its limit; else 1, with the first contradiction. */
+ * agrees with the claims; else 1, with the first contradiction. */
 int audit_books(const struct pqb_layout *map, char *words, size_t capacity);
 
 #endif
