@@ -163,8 +163,8 @@ static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
 }
 
 /* The first few of a queue tick every 10 ms, but not those that are passed over: they may be
- * stopped. A new head that did not know yet is woken, so that there is always one who does; so is
- * one that must watch drainers from now on. */
+ * stopped. A new head that sleeps longer is woken, so that there is always one who ticks; so is one
+ * that must watch drainers from now on. */
 static void mark_hot(struct pqb_books *books, struct pqb_server_row *server)
 {
     struct pqb_chain queue = pqb_chain_queue(server);
@@ -176,7 +176,7 @@ static void mark_hot(struct pqb_books *books, struct pqb_server_row *server)
             continue;
         uint8_t was = atomic_load(&claim->hot);
         atomic_store(&claim->hot, (uint8_t)place);
-        if (place == 1 && was != 1 && (!was || server->draining))
+        if (place == 1 && was != 1 && (!atomic_load(&claim->ticks) || server->draining))
             pqb_books_wake(books, index);
         place++;
     }
