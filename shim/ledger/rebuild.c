@@ -137,6 +137,8 @@ void pqb_rebuild_merged(struct pqb_books *books, unsigned from, unsigned into)
         const struct pqb_app_row *app = pqb_books_app(books, claim);
         claim->app =
             app ? (uint16_t)pqb_registry_app_make(map, into, app->label, PQB_NIL) : PQB_NIL;
+        if (claim->app != PQB_NIL)
+            map->app[claim->app].claims++; /* so that the next one does not reuse the row */
         claim->server = (uint16_t)into;
     }
     for (unsigned i = 0; i < PQB_ALIASES; i++)
