@@ -158,9 +158,9 @@ static enum pqb_exit run(struct pqb_call *call)
 
 const struct pqb_verb pqb_verb_set = {
     .name = "set",
-    .arguments = "[--server KEY] [--limit N] [--reserve N] [--wait T] [--logins N]\n"
-                 "                    [--drain T] [--slack N] [--app NAME=LIMIT[:MIN]]...\n"
-                 "                    [--alias ADDR]... [--new]",
+    .arguments = "[--server KEY] [--limit N] [--reserve N] [--wait T]\n"
+                 "                    [--logins N] [--drain T] [--slack N]\n"
+                 "                    [--app NAME=LIMIT[:MIN]]... [--alias ADDR]... [--new]",
     .summary = "Change a server's budget while it is in use",
     .help = "  --server KEY       which server; not needed if the ledger has only one\n"
             "  --limit N          so many connections in all, or \"none\"\n"
@@ -171,8 +171,8 @@ const struct pqb_verb pqb_verb_set = {
             "                     server's own process can't be seen\n"
             "  --slack N          so many that are closing block nobody\n"
             "  --app NAME=LIMIT[:MIN]\n"
-            "                     an application's own limit (or \"none\"), and how many are kept\n"
-            "                     for it\n"
+            "                     an application's own limit, or \"none\", and how many\n"
+            "                     are kept for it\n"
             "  --alias ADDR       another name of the same server; its claims move over\n"
             "  --new              add a server or application that the ledger does not know yet\n",
     .run = run,
