@@ -54,6 +54,27 @@ pid_t support_fork(void)
     return 0;
 }
 
+void support_unexpected(const char *file, int line, const char *condition)
+{
+    dprintf(2, "%s:%d: not so: %s\n", file, line, condition);
+    _exit(1);
+}
+
+int support_apart(void (*body)(void))
+{
+    pid_t child = support_fork();
+    if (!child) {
+        body();
+        _exit(0);
+    }
+    return support_reap(child);
+}
+
+void support_close_all(void)
+{
+    close_range(3, ~0u, 0);
+}
+
 int support_reap(pid_t pid)
 {
     int status = -1;

@@ -29,6 +29,19 @@ void support_ledger_end(struct pqb_ledger *ledger);
 /* Forks; in the child 0, and the child is killed when its parent dies. Children only _exit. */
 pid_t support_fork(void);
 
+/* For children of a test, which must not use Criterion: says what does not hold and ends. */
+#define expect(condition)                                                                          \
+    ((condition) ? (void)0 : support_unexpected(__FILE__, __LINE__, #condition))
+void support_unexpected(const char *file, int line, const char *condition)
+    __attribute__((noreturn));
+
+/* Runs `body` in a forked child; 0 if it came to its end. */
+int support_apart(void (*body)(void));
+
+/* Closes every descriptor but the standard ones, ours and the host's. Not in a test itself:
+ * Criterion has some too. */
+void support_close_all(void);
+
 /* Kills with SIGKILL if need be and reaps; returns the wait status. */
 int support_reap(pid_t pid);
 int support_kill(pid_t pid);
