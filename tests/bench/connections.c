@@ -14,9 +14,7 @@
 
 #include <libpq-fe.h>
 
-#include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define LIMIT 4
@@ -159,7 +157,7 @@ static void measure_road(enum road road, const char *name, unsigned slack,
     static struct contest contest[MEASURE_KINDS];
     static struct crew direct;
     struct series speed = {0};
-    unsigned rounds = measure_is_quick() ? 3 : 7, connections = measure_is_quick() ? 600 : 1200;
+    unsigned rounds = measure_is_quick() ? 3 : 5, connections = measure_is_quick() ? 500 : 800;
     char what[160];
     crew_make(&direct, NULL, roomy->conninfo[road], LIMIT);
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
