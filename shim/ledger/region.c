@@ -131,14 +131,33 @@ enum pqb_status pqb_region_remove(const char *path, const struct pqb_region *reg
 
 /* ---- making ---- */
 
-/* Creates a file of the mode, whatever the umask, and tells its inode. -1 with errno. */
-static int make_file(const char *path, mode_t mode, uint64_t *inode, uint64_t *device)
+/* Who may use a ledger. */
+struct access {
+    mode_t mode;
+    gid_t group; /* (gid_t)-1 = the maker's */
+};
+
+/* A folder that its group may write to is a place that a group shares: so is a ledger there. */
+static struct access access_of_place(const char *path)
 {
     struct stat status;
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode);
+    char parent[PQB_REGION_PATH];
+    snprintf(parent, sizeof parent, "%s", path);
+    char *slash = strrchr(parent, '/');
+    slash[slash == parent] = 0;
+    if (!stat(parent, &status) && (status.st_mode & S_IWGRP) && !(status.st_mode & S_IWOTH))
+        return (struct access){0660, status.st_gid};
+    return (struct access){0600, (gid_t)-1};
+}
+
+/* Creates a file of the mode, whatever the umask, and tells its inode. -1 with errno. */
+static int make_file(const char *path, struct access access, uint64_t *inode, uint64_t *device)
+{
+    struct stat status;
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, access.mode);
     if (fd < 0)
         return -1;
-    if (fchmod(fd, mode) || fstat(fd, &status)) {
+    if (fchown(fd, (uid_t)-1, access.group) || fchmod(fd, access.mode) || fstat(fd, &status)) {
         pqb_close(fd);
         return -1;
     }
@@ -148,7 +167,7 @@ static int make_file(const char *path, mode_t mode, uint64_t *inode, uint64_t *d
 }
 
 /* Fills `folder` with lock files and a complete ledger. -1 with errno. */
-static int make_contents(const char *folder, mode_t mode, uint64_t id)
+static int make_contents(const char *folder, struct access access, uint64_t id)
 {
     struct pqb_identity identity = {
         .magic = PQB_MAGIC,
@@ -159,13 +178,13 @@ static int make_contents(const char *folder, mode_t mode, uint64_t id)
     };
     char path[PQB_LIFE_PATH + 8];
     snprintf(path, sizeof path, "%s/guard", folder);
-    int fd = make_file(path, mode, &identity.guard_inode, &identity.locks_device);
+    int fd = make_file(path, access, &identity.guard_inode, &identity.locks_device);
     if (fd < 0)
         return -1;
     pqb_close(fd);
     for (unsigned group = 0; group < PQB_GROUPS; group++) {
         snprintf(path, sizeof path, "%s/%03u", folder, group);
-        fd = make_file(path, mode, &identity.group_inode[group], &identity.locks_device);
+        fd = make_file(path, access, &identity.group_inode[group], &identity.locks_device);
         if (fd < 0)
             return -1;
         pqb_close(fd);
@@ -174,7 +193,7 @@ static int make_contents(const char *folder, mode_t mode, uint64_t id)
 
     uint64_t inode, device;
     snprintf(path, sizeof path, "%s/ledger", folder);
-    fd = make_file(path, mode, &inode, &device);
+    fd = make_file(path, access, &inode, &device);
     if (fd < 0)
         return -1;
     /* Space for every byte now: a sparse file on a full tmpfs is SIGBUS in somebody's process. */
@@ -204,24 +223,11 @@ static int rename_new(const char *from, const char *to)
     return unlink(from);
 }
 
-/* A folder that its group may write to is a place that a group shares: so is a ledger there. */
-static mode_t mode_of_place(const char *path)
-{
-    struct stat status;
-    char parent[PQB_REGION_PATH];
-    snprintf(parent, sizeof parent, "%s", path);
-    char *slash = strrchr(parent, '/');
-    slash[slash == parent] = 0;
-    if (!stat(parent, &status) && (status.st_mode & S_IWGRP) && !(status.st_mode & S_IWOTH))
-        return 0660;
-    return 0600;
-}
-
 /* Makes the ledger, or leaves the one that somebody else made meanwhile. */
 static enum pqb_status make_ledger(const char *path, struct pqb_error *error)
 {
     char folder[PQB_LIFE_PATH], built[PQB_LIFE_PATH + 8];
-    mode_t mode = mode_of_place(path);
+    struct access access = access_of_place(path);
     uint64_t id = pqb_random();
     folder_path(path, id, folder);
     snprintf(built, sizeof built, "%s/ledger", folder);
@@ -229,8 +235,9 @@ static enum pqb_status make_ledger(const char *path, struct pqb_error *error)
     int failed = mkdir(folder, 0700);
     int code = errno;
     if (!failed) {
-        failed = chmod(folder, mode | ((mode & 0440) >> 2)) || make_contents(folder, mode, id) ||
-                 rename_new(built, path);
+        failed = chown(folder, (uid_t)-1, access.group) ||
+                 chmod(folder, access.mode | ((access.mode & 0440) >> 2)) ||
+                 make_contents(folder, access, id) || rename_new(built, path);
         code = errno;
         if (failed)
             folder_remove(folder);
