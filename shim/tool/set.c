@@ -174,6 +174,6 @@ const struct pqb_verb pqb_verb_set = {
             "                     an application's own limit, or \"none\", and how many\n"
             "                     are kept for it\n"
             "  --alias ADDR       another name of the same server; its claims move over\n"
-            "  --new              add a server or application that the ledger does not know yet\n",
+            "  --new              add a server or application the ledger does not know yet\n",
     .run = run,
 };
