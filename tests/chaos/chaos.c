@@ -556,11 +556,20 @@ static void act_claim(void)
             give(&mine[i]);
 }
 
+static void hold_something(void)
+{
+    for (unsigned i = 0; i < HELD; i++)
+        if (is_held(&mine[i]))
+            return;
+    acquire(&mine[0], (unsigned)draw(SERVERS), 300);
+}
+
 /* A child, with copies of whatever is held. */
 static void act_fork(void)
 {
     if (people_alive() > 100)
         return;
+    hold_something();
     seed++;
     pid_t pid = fork();
     if (pid < 0)
@@ -614,6 +623,7 @@ static void act_exec(void)
     snprintf(generation, sizeof generation, "%u", my_generation);
     snprintf(start, sizeof start, "%llu", (unsigned long long)draw(UINT64_MAX));
     add(EXECS);
+    hold_something();
     doom(mine, HELD);
     execl("/proc/self/exe", "chaos", "--worker", shared->folder, slot, generation, start, (char *)0);
     find("exec: %s", strerror(errno));
@@ -622,6 +632,7 @@ static void act_exec(void)
 static void act_daemonize(void)
 {
     add(DAEMONS);
+    hold_something();
     for (int i = 0; i < 2; i++) {
         pid_t pid = fork();
         if (pid) {
@@ -648,6 +659,7 @@ static void act_daemonize(void)
 static void act_close_all(void)
 {
     add(CLOSED_ALL);
+    hold_something();
     doom(mine, HELD);
     syscall(SYS_close_range, 3u, ~0u, 0u);
     /* Some numbers are soon others'. */
@@ -837,8 +849,7 @@ static void act_steer(void)
         change.app[0] = (struct pqb_steer_app){"web", 3 + (uint32_t)draw(4), (uint32_t)draw(3)};
         change.reserve = (long long)draw(3);
     } else if (server == 1) {
-        change.slack = (long long)draw(4);
-        change.logins = (long long)draw(4);
+        change.logins = (long long)draw(4); /* less slack would be a lower limit */
     } else {
         change.paused = (long long)draw(2);
     }
@@ -891,6 +902,7 @@ static _Noreturn void worker_loop(void)
             if (draw(4))
                 break;
             add(EXITS);
+            hold_something();
             doom(mine, HELD);
             leave_for_good();
         default:
@@ -1213,7 +1225,7 @@ static void strike(const struct pqb_region *region)
         person = anybody();
     if (!person)
         return;
-    if (draw(3) || atomic_load(&person->stopped_at)) {
+    if (draw(5) || atomic_load(&person->stopped_at)) {
         if (draw(2) && !atomic_load(&person->stopped_at))
             person_stop(person); /* and dead a moment later, wherever that was */
         person_kill(person);
@@ -1298,7 +1310,7 @@ static void rampage(struct pqb_region *region)
         release(region);
         resume_servers(region);
         progress();
-        nap_us(draw(12000));
+        nap_us(draw(16000));
     }
 }
 
