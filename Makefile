@@ -132,7 +132,7 @@ M32_LEDGER := $(LEDGER_SRC:%.c=build/release/obj32/%.o)
 build/release/obj32/%.o: %.c build/release/flags | $(DEPS_FIRST)
 	@mkdir -p $(@D)
 	$(call say,CC32,$<)
-	$(Q)$(release_COMPILE) -m32 -D_FILE_OFFSET_BITS=64 -c -o $@ $<
+	$(Q)$(release_COMPILE) -m32 -D_FILE_OFFSET_BITS=64 -Wno-psabi -c -o $@ $<
 $(HELPERS32): build/release/%: build/release/obj32/tests/%.o $(M32_LEDGER) build/release/sources
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)

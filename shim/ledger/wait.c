@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -194,7 +195,8 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
     now = pqb_now();
     for (unsigned i = 0; i < drainers->count; i++)
         pqb_claim_drained(region->map, drainers->drainer[i].index, drainers->drainer[i].ctl, now);
-    /* Only now are signals let in: a handler that leaves by a longjmp would leave the descriptors. */
+    /* Only now are signals let in: a handler that leaves by a longjmp would leave the descriptors.
+     */
     pqb_process_loud(hold);
     pqb_process_quiet(hold);
 }
@@ -248,6 +250,34 @@ static void abandon_earlier_wait(uint64_t process)
         pqb_claim_give(&earlier, PQB_END_CLOSED);
     else
         pqb_claim_drop(&earlier); /* forked out of a wait: it is the parent's */
+}
+
+/* A thread that ends in its wait (cancelled, or by pthread_exit in a handler), or after it left one
+ * by a longjmp, has nobody else to give the claim up. */
+static pthread_key_t at_thread_exit;
+static int has_key;
+
+static void thread_ends(void *unused)
+{
+    struct pqb_process self;
+    (void)unused;
+    if (!pqb_process_self(&self))
+        abandon_earlier_wait(self.id);
+}
+
+static void make_key(void)
+{
+    has_key = !pthread_key_create(&at_thread_exit, thread_ends);
+}
+
+static void watch_thread(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    static __thread int is_watched __attribute__((tls_model("initial-exec")));
+    if (is_watched)
+        return;
+    pthread_once(&once, make_key);
+    is_watched = has_key && !pthread_setspecific(at_thread_exit, &in_wait);
 }
 
 /* Until a claim is queued there is no server's row to ask how long to wait. */
@@ -314,6 +344,7 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
     if (status)
         return pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
     pqb_process_quiet(&hold);
+    watch_thread();
     abandon_earlier_wait(self.id);
     do {
         in_wait_process = self.id;
