@@ -7,6 +7,7 @@
  * the child killed right after that change; and once before and once after each system call, which
  * is where the locks are. Every time a visitor must find a correct ledger: nothing lost, nobody
  * stuck, the queue in order, the books in line with the claims, and exactly the limit to be had.
+ * Before that, where it is not inside the guard, it stays stopped: others must get their due beside it.
  *
  * To get to a change again, a debug register watches the word (x86); elsewhere, and where that is not
  * to be had, the child is stepped there. An instruction that changes something more often than
@@ -26,6 +27,7 @@
 #include <dirent.h>
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -51,6 +53,7 @@ static struct pqb_layout *map, *pristine, *copy;
 static struct pqb_claim mine[MINE]; /* the living: claims of this process, in the order of asking */
 static unsigned mines;
 static pid_t backend;
+static pid_t stopped; /* the child, while it is stopped where it will die */
 static struct pqb_claim theirs[4]; /* the child's */
 static char finding[512];
 static unsigned passed, failed;
@@ -682,7 +685,17 @@ static unsigned room_on(unsigned server)
         if ((atomic_load(&map->claim[i].ctl) & PQB_CTL_STATE) == PQB_CLAIM_DRAINING)
             draining += map->claim[i].server == server;
     taken += draining > now->slack ? draining - now->slack : 0;
-    if (now->paused)
+    int damped = 0;
+    for (unsigned i = 0; stopped && i < PQB_CLAIMS; i++) {
+        const struct pqb_claim_row *claim = &map->claim[i];
+        unsigned state = (unsigned)(atomic_load(&claim->ctl) & PQB_CTL_STATE);
+        if (claim->pid != stopped || claim->server != server || state < PQB_CLAIM_GRANTED ||
+            state > PQB_CLAIM_OPEN)
+            continue;
+        taken += claim->booked != PQB_BOOKED_RESERVE;
+        damped |= now->logins && state != PQB_CLAIM_OPEN;
+    }
+    if (now->paused || damped)
         return held_on(server, &before);
     return now->limit > taken ? now->limit - taken : 0;
 }
@@ -692,7 +705,8 @@ static int is_settled(void)
 {
     for (unsigned i = 0; i < PQB_CLAIMS; i++) {
         unsigned state = (unsigned)(atomic_load(&map->claim[i].ctl) & PQB_CTL_STATE);
-        if (state != PQB_CLAIM_FREE && is_foreign(i) && !(state == PQB_CLAIM_DRAINING && backend))
+        if (state != PQB_CLAIM_FREE && is_foreign(i) && !(state == PQB_CLAIM_DRAINING && backend) &&
+            !(stopped && map->claim[i].pid == stopped))
             return find("claim %u of the dead is still in state %u", i, state);
     }
     for (unsigned i = 0; i < mines; i++)
@@ -876,6 +890,33 @@ static int die_at_step(const struct operation *operation, unsigned nth, unsigned
     return reached;
 }
 
+static int is_inside(pid_t pid)
+{
+    static int fd = -1;
+    char path[PQB_LIFE_PATH + 8];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    if (fd < 0) {
+        snprintf(path, sizeof path, "%s/guard", atomic_load(&ledger.region)->life.folder);
+        fd = open(path, O_RDWR | O_CLOEXEC);
+    }
+    return !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK && lock.l_pid == pid;
+}
+
+static char beside[512]; /* what was found while the child was only stopped */
+
+/* Kills the child; but first the others must be able to go on beside it. */
+static void end_stopped(pid_t pid)
+{
+    *beside = 0;
+    if (!is_inside(pid)) {
+        stopped = pid;
+        if (!settle())
+            snprintf(beside, sizeof beside, "beside it, stopped: %.400s", finding);
+        stopped = 0;
+    }
+    end_child(pid);
+}
+
 /* Lets the child run until `word` has changed for the nth time, and kills it there. 0 if it ended
  * before. */
 static int die_at(const struct operation *operation, uint32_t word, uint32_t nth)
@@ -894,7 +935,10 @@ static int die_at(const struct operation *operation, uint32_t word, uint32_t nth
         was = is;
         reached = !nth;
     }
-    end_child(pid);
+    if (reached)
+        end_stopped(pid);
+    else
+        end_child(pid);
     return reached;
 }
 
@@ -906,7 +950,10 @@ static int die_at_call(const struct operation *operation, unsigned nth)
     int reached = 1;
     for (unsigned i = 0; i < nth && reached; i++)
         reached = !ptrace(PTRACE_SYSCALL, pid, 0, 0) && WIFSTOPPED(wait_stop(pid));
-    end_child(pid);
+    if (reached)
+        end_stopped(pid);
+    else
+        end_child(pid);
     return reached;
 }
 
@@ -946,7 +993,10 @@ struct outcome {
 static void judge(const struct operation *operation, struct outcome *outcome, const char *where)
 {
     outcome->deaths++;
-    if (recovers(operation, outcome->deaths))
+    int well = recovers(operation, outcome->deaths);
+    if (*beside)
+        memcpy(finding, beside, sizeof finding);
+    if (well && !*beside)
         return;
     outcome->bad++;
     if (!*outcome->first || getenv("STEPS_ALL")) {
@@ -981,6 +1031,7 @@ static void die_everywhere(const struct operation *operation, struct outcome *ou
                  (nth + 1) / 2);
         judge(operation, outcome, where);
     }
+    *beside = 0;
     judge(operation, outcome, "ended by itself");
 }
 
