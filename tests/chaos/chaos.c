@@ -419,6 +419,7 @@ struct held {
     struct pqb_claim claim;
     int socket; /* -1 = none */
     unsigned server;
+    int has_copies; /* it was held across a fork */
 };
 
 static int say(int socket, enum word kind, unsigned server)
@@ -571,6 +572,8 @@ static void act_fork(void)
         return;
     hold_something();
     seed++;
+    for (unsigned i = 0; i < HELD; i++)
+        mine[i].has_copies = 1;
     pid_t pid = fork();
     if (pid < 0)
         return;
@@ -633,6 +636,8 @@ static void act_daemonize(void)
 {
     add(DAEMONS);
     hold_something();
+    for (unsigned i = 0; i < HELD; i++)
+        mine[i].has_copies = 1;
     for (int i = 0; i < 2; i++) {
         pid_t pid = fork();
         if (pid) {
@@ -668,7 +673,12 @@ static void act_close_all(void)
             (void)!open("/dev/null", O_RDONLY | O_CLOEXEC);
     for (unsigned i = 0; i < HELD; i++) {
         mine[i].socket = -1;
-        if (is_held(&mine[i]))
+        if (!is_held(&mine[i]))
+            continue;
+        /* The connection did not end where a child has a copy of it. */
+        if (mine[i].has_copies || draw(2))
+            pqb_claim_drop(&mine[i].claim);
+        else
             pqb_claim_give(&mine[i].claim, PQB_END_CLOSED);
     }
     syscall(SYS_close_range, 3u, 9u, 0u);
