@@ -152,8 +152,9 @@ static void sleep_on(_Atomic uint32_t *word, uint32_t seen, uint64_t until,
     pqb_process_quiet(hold);
 }
 
-/* Sleeps until a watched backend exits or the slice is over. A grant by somebody else is seen at
- * the slice's end only, so it is short while the drainers are young; most exit within 3 ms. */
+/* Sleeps until a young drainer's backend exits (most do within 3 ms) or a short slice is over: a
+ * grant by somebody else is seen at its end only. With none but old ones, whose backends are busy
+ * and may be for a minute, it sleeps as others do, and the ticks notice. */
 static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
                            const struct pqb_drainers *drainers, uint64_t until,
                            struct pqb_process_hold *hold)
@@ -168,10 +169,9 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
     for (unsigned i = 0; i < drainers->count; i++) {
         const struct pqb_claim_row *row = &region->map->claim[drainers->drainer[i].index];
         uint64_t age = now > drainers->drainer[i].since ? now - drainers->drainer[i].since : 0;
-        if (age < 20 * PQB_MS)
-            slice = 2 * PQB_MS;
-        if (!row->backend_seen || row->pid_ns != self.pid_ns)
+        if (!row->backend_seen || row->pid_ns != self.pid_ns || age >= 20 * PQB_MS)
             continue;
+        slice = 2 * PQB_MS;
         int fd = pqb_backend_watch(row->backend_pid, row->backend_start);
         if (fd >= 0)
             watched[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
@@ -182,9 +182,9 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
         until = now + slice;
     if (!gone && !count) {
         sleep_on(&row_of(claim)->word, seen, until, hold);
-        if (!is_ours_still(claim) || pqb_region_check(region))
-            return;
-    } else if (!gone && now < until) {
+        return;
+    }
+    if (!gone && now < until) {
         uint64_t left = until - now;
         struct timespec limit = {.tv_sec = (time_t)(left / PQB_SECOND),
                                  .tv_nsec = (long)(left % PQB_SECOND)};
