@@ -54,7 +54,7 @@ void measure_print(const struct measure_row *row)
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
         printf(" %s |", text_or_dash(row->cell[kind]));
     printf(" %s | %s | %s |\n", text_or_dash(row->ratio), text_or_dash(row->bar),
-           !row->has_bar  ? "–"
+           !row->has_bar ? "–"
            : row->is_met ? "met"
                          : "**missed**");
     fflush(stdout);

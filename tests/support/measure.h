@@ -9,7 +9,8 @@ struct series {
 };
 
 void series_add(struct series *series, double sample);
-/* The sample that `part` of all are not above: 0.5 is the median. Sorts the series; NaN if empty. */
+/* The sample that `part` of all are not above: 0.5 is the median. Sorts the series; NaN if empty.
+ */
 double series_part(struct series *series, double part);
 double series_median(struct series *series);
 void series_free(struct series *series);

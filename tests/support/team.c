@@ -34,8 +34,8 @@ void team_start(struct team *team, unsigned size,
     team->size = size;
     team->work = work;
     team->with = with;
-    team->board = mmap(NULL, sizeof *team->board, PROT_READ | PROT_WRITE,
-                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    team->board =
+        mmap(NULL, sizeof *team->board, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (team->board == MAP_FAILED || size > TEAM_MOST)
         measure_fail("no memory for %u processes", size);
     for (unsigned i = 0; i < size; i++) {
