@@ -167,7 +167,7 @@ static enum pqb_status follow_one(struct reader *reader, struct pqb_region *regi
     enum pqb_status status;
     while (!(status = pqb_region_check(region)) && !pqb_watch_is_over()) {
         unsigned printed = catch_up(reader, region);
-        if (fflush(stdout))
+        if (!pqb_report_flush())
             break;
         pqb_watch_sleep(printed > MUCH ? SHORT_NAP : NAP);
     }
@@ -192,7 +192,7 @@ static enum pqb_exit follow(struct reader *reader, const char *path)
             if (!is_told)
                 write_remark(reader, "absent", "no ledger to read; waiting for one");
             is_told = 1;
-            if (fflush(stdout))
+            if (!pqb_report_flush())
                 break;
             pqb_watch_sleep(NAP);
         } else {

@@ -47,13 +47,25 @@ enum pqb_exit pqb_report_steer(enum pqb_status status, const struct pqb_error *e
     }
 }
 
+/* Why stdout failed, if it is known: stdio does not keep it. */
+static int failure;
+
+int pqb_report_flush(void)
+{
+    /* If a large write failed, its errno may still be there, and nothing is left to flush. */
+    int code = errno;
+    if (!fflush(stdout) && !ferror(stdout))
+        return 1;
+    if (!failure)
+        failure = errno ? errno : code;
+    return 0;
+}
+
 enum pqb_exit pqb_report_end(enum pqb_exit code)
 {
     errno = 0;
-    int failed = ferror(stdout);
-    if (!fflush(stdout) && !failed)
+    if (pqb_report_flush())
         return code;
-    /* What the first failure was, stdio does not keep. */
-    return pqb_report(PQB_EXIT_UNKNOWN, "cannot write the output%s%s", errno ? ": " : "",
-                      errno ? strerror(errno) : "");
+    return pqb_report(PQB_EXIT_UNKNOWN, "cannot write the output%s%s", failure ? ": " : "",
+                      failure ? strerror(failure) : "");
 }

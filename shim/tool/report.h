@@ -21,7 +21,11 @@ enum pqb_exit pqb_report_ledger(enum pqb_status status, const struct pqb_error *
 /* The same for a change that was not made. */
 enum pqb_exit pqb_report_steer(enum pqb_status status, const struct pqb_error *error);
 
-/* Writes out what is buffered: `code`, or an error if that fails, now or earlier. */
+/* Writes out what is buffered. False if that failed, now or earlier: whoever goes on and on stops.
+ */
+int pqb_report_flush(void);
+
+/* The same at the end: `code`, or an error if not everything was written. */
 enum pqb_exit pqb_report_end(enum pqb_exit code);
 
 #endif

@@ -32,7 +32,7 @@ const struct pqb_verb pqb_verb_reset = {
     .name = "reset",
     .arguments = "[--force]",
     .summary = "Remove the ledger, unless something live is in it",
-    .help = "  --force            also if it is damaged, or if programs hold connections through\n"
-            "                     it; they go on with a new ledger, which does not count those\n",
+    .help = "  --force            also if it is damaged, or if programs hold connections;\n"
+            "                     they go on with a new ledger, which does not count those\n",
     .run = run,
 };

@@ -8,6 +8,7 @@
 #include "tool/view.h"
 #include "tool/watch.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,14 +127,16 @@ static int show_frame(const struct request *request, int is_first, enum pqb_exit
     if (status && !is_hopeless)
         show_failure(request, &screen, &error, out);
     fclose(out);
+    errno = 0;
     if (is_hopeless)
         *code = pqb_report_ledger(status, &error);
     else if (screen.is_terminal && !request->is_json)
         draw(frame, &screen);
     else
         fwrite(frame, 1, length, stdout);
+    int goes_on = pqb_report_flush() && !is_hopeless;
     free(frame);
-    return !is_hopeless && !fflush(stdout);
+    return goes_on;
 }
 
 static enum pqb_exit watch(const struct request *request)

@@ -60,7 +60,7 @@ uint32_t pqb_text_next(const char **at)
         *at += length;
         return character;
     }
-    if (length && !bytes[seen]) {
+    if (seen < length && !bytes[seen]) {
         *at += seen;
         return 0;
     }

@@ -140,12 +140,12 @@ static void print_bar(char bar[BAR + 5], const struct pqb_snapshot_server *serve
 static void print_header(const struct pqb_snapshot_server *server, const struct pqb_screen *screen,
                          FILE *out)
 {
-    char bar[BAR + 5], rest[160], of[32] = ", no limit";
+    char bar[BAR + 5], rest[160], of[32] = " used, no limit";
     enum pqb_style style = style_of_use(server);
     print_bar(bar, server);
     if (server->config.limit != PQB_UNLIMITED)
-        snprintf(of, sizeof of, " of %u", server->config.limit);
-    int length = snprintf(rest, sizeof rest, "%s%s%u%s used, %u waiting, %u draining", bar,
+        snprintf(of, sizeof of, " of %u used", server->config.limit);
+    int length = snprintf(rest, sizeof rest, "%s%s%u%s, %u waiting, %u draining", bar,
                           server->config.paused ? "PAUSED  " : "", server->used, of,
                           server->waiting, server->draining);
     unsigned room = screen->columns;
