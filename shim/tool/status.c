@@ -156,6 +156,8 @@ static enum pqb_exit watch(const struct request *request)
     if (pqb_watch_is_over())
         clearerr(stdout); /* a write that Ctrl-C interrupted */
     pqb_watch_end();
+    if (is_drawn)
+        fputc('\n', stdout);
     return code;
 }
 
