@@ -249,17 +249,16 @@ static int step_down(struct pqb_layout *map, unsigned index, uint64_t ctl, uint6
     return 1;
 }
 
-static void count_end(const struct pqb_claim *claim, enum pqb_claim_end end)
+static void count_end(struct pqb_layout *map, const struct pqb_claim_row *row, unsigned app,
+                      enum pqb_claim_end end)
 {
-    struct pqb_layout *map = claim->region->map;
-    const struct pqb_claim_row *row = row_of(claim);
     if (end == PQB_END_CLOSED || row->server >= PQB_SERVERS)
         return;
     struct pqb_server_row *server = &map->server[row->server];
     int timed_out = end == PQB_END_TIMED_OUT;
     atomic_fetch_add(timed_out ? &server->timeout_total : &server->refused_total, 1);
     pqb_journal_write(map, timed_out ? PQB_EVENT_TIMED_OUT : PQB_EVENT_REFUSED, row->server,
-                      row->app < PQB_APPS ? map->app[row->app].label : NULL, row->pid,
+                      app < PQB_APPS ? map->app[app].label : NULL, row->pid,
                       pqb_now() - row->asked_at);
 }
 
@@ -272,6 +271,7 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
     struct pqb_claim_row *row = row_of(claim);
     /* A ledger that was reset counts us until we go; one that shrank can't be touched. */
     int readable = pqb_region_check(region) != PQB_DAMAGED, given = 0;
+    unsigned app = readable ? row->app : PQB_NIL; /* whoever strikes it out takes that away */
     uint64_t now = pqb_now(), ctl = readable ? atomic_load(&row->ctl) : 0;
     while (!given && ctl >> 32 == claim->generation && pqb_ctl_state(ctl) >= PQB_CLAIM_WAITING &&
            pqb_ctl_state(ctl) <= PQB_CLAIM_OPEN) {
@@ -281,7 +281,7 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
         ctl = atomic_load(&row->ctl);
     }
     if (given)
-        count_end(claim, end);
+        count_end(region->map, row, app, end);
     struct pqb_process_hold hold;
     int locked = !pqb_process_lock(&hold, 0);
     pqb_life_give(&region->life, claim->index, claim->generation, locked);

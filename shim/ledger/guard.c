@@ -8,7 +8,10 @@
 #include <sys/stat.h>
 
 #define SPINS 400                  /* about the length of a visit */
-#define SLEEP_AT_MOST (1 * PQB_MS) /* the owner may have died, and nobody wakes us then */
+#define CROWD 4                    /* so many asleep: whoever spins takes the processor from the owner */
+/* The owner may have died, and nobody wakes us then: one of us looks every millisecond. */
+#define SLEEP_APART (1 * PQB_MS)
+#define SLEEPERS_AT_MOST 32u /* that take turns; the hint counts the dead ones too */
 
 static int guard_lock(int fd, short type)
 {
@@ -55,6 +58,8 @@ static int try_lock(struct pqb_header *header, int fd)
 {
     if (!guard_lock(fd, F_WRLCK))
         return 1;
+    if (atomic_load_explicit(&header->guard_sleepers, memory_order_relaxed) > CROWD)
+        return 0;
     for (unsigned i = 0; i < SPINS && errno == EAGAIN; i++) {
         if (!atomic_load_explicit(&header->guard_held, memory_order_relaxed))
             return !guard_lock(fd, F_WRLCK);
@@ -67,9 +72,10 @@ static int try_lock(struct pqb_header *header, int fd)
  * owner that was preempted just before or after must get the processor, not be asked again. */
 static int lock_or_sleep(struct pqb_header *header, int fd, uint64_t deadline)
 {
-    uint64_t until = pqb_now() + SLEEP_AT_MOST;
     uint32_t seen = atomic_load(&header->guard_word);
-    atomic_fetch_add(&header->guard_sleepers, 1);
+    uint32_t sleepers = atomic_fetch_add(&header->guard_sleepers, 1) + 1;
+    uint64_t turn = SLEEP_APART * (sleepers < SLEEPERS_AT_MOST ? sleepers : SLEEPERS_AT_MOST);
+    uint64_t until = pqb_now() + turn;
     int locked = !guard_lock(fd, F_WRLCK);
     if (!locked && errno == EAGAIN)
         pqb_futex_wait(&header->guard_word, seen, until < deadline ? until : deadline, 1);
@@ -90,6 +96,8 @@ enum pqb_status pqb_guard_enter(struct pqb_region *region, uint64_t deadline, in
         else if (lock_or_sleep(header, fd, deadline))
             break;
     }
+    if (status == PQB_DAMAGED && pqb_region_check(region) == PQB_LOST)
+        status = PQB_LOST; /* its lock files went with it */
     if (!status && atomic_load(&header->retired)) {
         guard_lock(fd, F_UNLCK);
         status = PQB_LOST;

@@ -19,6 +19,7 @@
 
 #define SHM_FOLDER "/dev/shm"
 #define NAME_BYTES 64
+#define OPEN_TRIES 20
 #define STRAY_SECONDS 10 /* what a dead creator left is swept away when it is that old */
 
 static struct pqb_region *_Atomic regions;
@@ -387,6 +388,12 @@ static enum pqb_status map_file(int fd, const char *path, const struct stat *sta
     return PQB_OK;
 }
 
+static int is_at(const char *path, const struct stat *file)
+{
+    struct stat status;
+    return !stat(path, &status) && status.st_ino == file->st_ino && status.st_dev == file->st_dev;
+}
+
 static enum pqb_status open_existing(const char *path, struct pqb_region **region,
                                      struct pqb_error *error)
 {
@@ -429,7 +436,15 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
     if (!*region)
         result = map_file(fd, path, &status, &identity, region, error);
     pqb_process_unlock(&hold);
+    if (!result && atomic_load(&(*region)->map->header.retired)) {
+        pqb_region_unpin(*region);
+        result = pqb_fail(error, PQB_DAMAGED,
+                          "%s has been given up; remove it with \"pqbudget reset --force\"", path);
+    }
 out:
+    /* Somebody removed it while we looked: what was found wrong is of no interest. */
+    if (result && !is_at(path, &status))
+        result = pqb_fail(error, PQB_ABSENT, "there is no ledger %s yet", path);
     pqb_close(fd);
     return result;
 }
@@ -439,8 +454,8 @@ enum pqb_status pqb_region_open(const char *path, int create, struct pqb_region 
 {
     int saved = errno;
     enum pqb_status result = open_existing(path, region, error);
-    /* Twice: the ledger may be reset between our making it and our opening it. */
-    for (int tries = 0; result == PQB_ABSENT && create && tries < 2; tries++) {
+    /* Again and again: the ledger may be reset between our making it and our opening it. */
+    for (int tries = 0; result == PQB_ABSENT && create && tries < OPEN_TRIES; tries++) {
         result = make_ledger(path, error);
         if (!result)
             result = open_existing(path, region, error);

@@ -909,6 +909,44 @@ Test(claim, of_a_ledger_that_shrank_is_given_back_without_harm)
     cr_assert_leq(support_descriptors(), descriptors);
 }
 
+/* Says of itself that it was reset, and is there all the same: no reason to try for ever. */
+Test(claim, of_a_ledger_that_is_retired_and_not_removed_is_a_failure)
+{
+    struct pqb_claim claim;
+    struct pqb_error error;
+    atomic_store(&region()->map->header.retired, 1);
+    cr_assert_eq(pqb_wait_acquire(&ledger, &request, PQB_WAIT_FOREVER, &claim, NULL, &error),
+                 PQB_DAMAGED);
+    cr_assert_not_null(strstr(error.text, "reset"));
+    cr_assert_eq(pqb_wait_submit(&ledger, &request, &claim, NULL), PQB_DAMAGED);
+    cr_assert_eq(pqb_steer_reset(ledger.path, 1, NULL), PQB_OK);
+    cr_assert_eq(hold(&claim), PQB_OK);
+}
+
+static void replace_for_a_while(void)
+{
+    for (int i = 0; i < 200; i++)
+        if (pqb_steer_reset(ledger.path, 1, NULL) != PQB_OK)
+            support_nap();
+}
+
+Test(claim, can_be_had_while_somebody_resets_the_ledger_over_and_over)
+{
+    int status;
+    pid_t child = support_fork();
+    if (!child) {
+        replace_for_a_while();
+        _exit(0);
+    }
+    while (!waitpid(child, &status, WNOHANG)) {
+        struct pqb_claim claim;
+        struct pqb_error error = {{0}};
+        enum pqb_status result = pqb_wait_acquire(&ledger, &request, 1000, &claim, NULL, &error);
+        cr_assert_eq(result, PQB_OK, "%s", error.text);
+        pqb_claim_give(&claim, PQB_END_CLOSED);
+    }
+}
+
 Test(claim, ledgers_that_come_and_go_leave_nothing_behind)
 {
     struct pqb_claim claim;
