@@ -46,6 +46,7 @@
 #define PAGES (sizeof(struct pqb_layout) / PAGE + 1)
 #define WORDS (sizeof(struct pqb_layout) / 8)
 #define CHANGES 60000u
+#define BAD_AT_MOST 3u /* findings in one operation: each takes seconds, and more say no more */
 #define EVERY 24u /* so often is one instruction's change died at; thinned out beyond */
 
 static struct pqb_ledger ledger;
@@ -987,7 +988,7 @@ static int is_chosen(uint32_t nth, uint32_t all)
 struct outcome {
     unsigned long steps;
     unsigned changes, calls, deaths, missed, bad;
-    char first[700];
+    char last[700];
 };
 
 static void judge(const struct operation *operation, struct outcome *outcome, const char *where)
@@ -999,10 +1000,8 @@ static void judge(const struct operation *operation, struct outcome *outcome, co
     if (well && !*beside)
         return;
     outcome->bad++;
-    if (!*outcome->first || getenv("STEPS_ALL")) {
-        snprintf(outcome->first, sizeof outcome->first, "%s: %s", where, finding);
-        fprintf(stderr, "      %s: %s\n", operation->name, outcome->first);
-    }
+    snprintf(outcome->last, sizeof outcome->last, "%s: %s", where, finding);
+    fprintf(stderr, "      %s: %s\n", operation->name, outcome->last);
 }
 
 static void die_everywhere(const struct operation *operation, struct outcome *outcome)
@@ -1012,7 +1011,7 @@ static void die_everywhere(const struct operation *operation, struct outcome *ou
     seen_of(0, 0);
     for (unsigned i = 0; i < change_count; i++)
         nth_of[i] = seen_of(changes[i].instruction, 1);
-    for (unsigned i = 0; i < change_count; i++) {
+    for (unsigned i = 0; i < change_count && outcome->bad < BAD_AT_MOST; i++) {
         const struct change *change = &changes[i];
         if (!is_chosen(nth_of[i], seen_of(change->instruction, 0)))
             continue;
@@ -1025,7 +1024,7 @@ static void die_everywhere(const struct operation *operation, struct outcome *ou
                  change->nth);
         judge(operation, outcome, where);
     }
-    for (unsigned nth = 1; die_at_call(operation, nth); nth++) {
+    for (unsigned nth = 1; outcome->bad < BAD_AT_MOST && die_at_call(operation, nth); nth++) {
         outcome->calls = nth / 2;
         snprintf(where, sizeof where, "killed %s system call %u", nth % 2 ? "before" : "after",
                  (nth + 1) / 2);
@@ -1045,7 +1044,7 @@ static void report(const char *name, const struct outcome *outcome)
     if (outcome->missed)
         printf("  (%u places not met again)", outcome->missed);
     if (outcome->bad)
-        printf("\n        %u bad; the first %s", outcome->bad, outcome->first);
+        printf("\n        %s", outcome->last);
     printf("\n");
     fflush(stdout);
 }
@@ -1176,7 +1175,7 @@ static void run_whole(const struct operation *operation)
     die_at_any_call(operation, UINT32_MAX, &all);
     other_is_usable();
     outcome.calls = all / 2;
-    for (unsigned nth = 1; nth <= all; nth++) {
+    for (unsigned nth = 1; nth <= all && outcome.bad < BAD_AT_MOST; nth++) {
         if (nth > 50 && nth + 50 < all && nth % 29)
             continue;
         die_at_any_call(operation, nth, &met);
@@ -1186,8 +1185,8 @@ static void run_whole(const struct operation *operation)
         if (other_is_usable())
             continue;
         outcome.bad++;
-        if (!*outcome.first)
-            snprintf(outcome.first, sizeof outcome.first, "%s: %s", where, finding);
+        snprintf(outcome.last, sizeof outcome.last, "%s: %s", where, finding);
+        fprintf(stderr, "      %s: %s\n", operation->name, outcome.last);
     }
     report(operation->name, &outcome);
 }
