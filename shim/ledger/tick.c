@@ -9,6 +9,8 @@
 #include <limits.h>
 
 #define LOOK_AT_MOST (50 * PQB_MS) /* then another process may look */
+#define REST_AT_MOST (8 * PQB_MS)  /* less than a tick */
+#define RESTS (1ull << 63)         /* in reaper_until: nobody looks, and waiters need not */
 #define WAKE_AGAIN (20 * PQB_MS)   /* a grant that was not taken up: was the wake-up lost? */
 #define TICK_PATIENCE (10 * PQB_MS)
 
@@ -68,14 +70,26 @@ static void look_at(struct pqb_region *region, int probe, unsigned index, uint64
     }
 }
 
-void pqb_tick_look(struct pqb_region *region, unsigned probes)
+/* Waiters rest for nine times as long as a look at many claims took: with a thousand of them, each
+ * looking at all the others, there would be time for nothing else. */
+static void rest(struct pqb_header *header, unsigned looked, uint64_t since)
+{
+    uint64_t now = pqb_now(), pause = 9 * age_of(since, now);
+    if (looked < PQB_GROUP_CLAIMS)
+        atomic_store(&header->reaper_until, 0);
+    else
+        atomic_store(&header->reaper_until,
+                     RESTS | (now + (pause < REST_AT_MOST ? pause : REST_AT_MOST)));
+}
+
+static void look(struct pqb_region *region, unsigned probes, int may_rest)
 {
     struct pqb_header *header = &region->map->header;
-    uint64_t now = pqb_now(), until = atomic_load(&header->reaper_until);
+    uint64_t now = pqb_now(), stored = atomic_load(&header->reaper_until), until = stored & ~RESTS;
     /* A time far ahead is left over from another boot, or damage. */
-    if (now < until && until - now <= LOOK_AT_MOST)
+    if (now < until && until - now <= LOOK_AT_MOST && (may_rest || !(stored & RESTS)))
         return;
-    if (!atomic_compare_exchange_strong(&header->reaper_until, &until, now + LOOK_AT_MOST))
+    if (!atomic_compare_exchange_strong(&header->reaper_until, &stored, now + LOOK_AT_MOST))
         return;
     unsigned group = atomic_load(&header->reap_cursor) % PQB_GROUPS, looked = 0;
     for (unsigned i = 0; i < PQB_GROUPS && looked < probes; i++, group = (group + 1) % PQB_GROUPS) {
@@ -89,7 +103,12 @@ void pqb_tick_look(struct pqb_region *region, unsigned probes)
         pqb_close(probe);
     }
     atomic_store(&header->reap_cursor, group);
-    atomic_store(&header->reaper_until, 0);
+    rest(header, looked, now);
+}
+
+void pqb_tick_look(struct pqb_region *region, unsigned probes)
+{
+    look(region, probes, 0);
 }
 
 /* None, if slack has room for all of them: then they hold nobody back. */
@@ -132,7 +151,7 @@ enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_
         drainers->count = 0;
     enum pqb_status status = pqb_region_check(region);
     if (!status) {
-        pqb_tick_look(region, PQB_TICK_PROBES);
+        look(region, PQB_TICK_PROBES, 1);
         status = visit(region, server, drainers);
     }
     errno = saved;

@@ -22,7 +22,8 @@ struct pqb_drainers {
 };
 
 /* Looks at up to `probes` claims, wherever the last look stopped. Lock-free; one process at a time,
- * others return at once. Finds what is wrong, and flags it for whoever enters the guard next. */
+ * others return at once. Finds what is wrong, and flags it for whoever enters the guard next. Ticks
+ * rest for some milliseconds after a look at many claims; who must know now looks himself. */
 void pqb_tick_look(struct pqb_region *region, unsigned probes);
 
 /* Looks, then visits: settles, takes lying grants back, dispatches `server`. Fills *drainers if it

@@ -212,6 +212,8 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
         enum pqb_status status = pqb_claim_take(claim);
         if (status != PQB_WAITING)
             return status;
+        if (pqb_now() >= deadline)
+            pqb_tick_look(claim->region, PQB_TICK_PROBES); /* nobody is refused for the dead */
         /* Also before the first sleep: a slot may be free but for a dead holder. */
         status = pqb_tick(claim->region, row->server, &drainers);
         if (status)
