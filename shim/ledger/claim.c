@@ -204,6 +204,8 @@ enum pqb_status pqb_claim_take(const struct pqb_claim *claim)
 enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)
 {
     struct pqb_claim_row *row = row_of(claim);
+    if (pqb_region_check(claim->region) == PQB_DAMAGED)
+        return PQB_LOST; /* it shrank while we connected */
     uint64_t ctl = atomic_load(&row->ctl);
     if (ctl >> 32 != claim->generation || pqb_ctl_state(ctl) != PQB_CLAIM_CONNECTING)
         return PQB_LOST;

@@ -49,6 +49,13 @@ enum pqb_status pqb_region_path(const char *name, char path[PQB_REGION_PATH],
     return PQB_OK;
 }
 
+/* Of a long path its end, so that a message has room for what is wrong. */
+static const char *shown(const char *path)
+{
+    size_t length = strlen(path);
+    return length > 100 ? path + length - 100 : path;
+}
+
 static uint64_t identity_checksum(const struct pqb_identity *identity)
 {
     /* FNV-1a, 64 bit. */
@@ -123,7 +130,7 @@ enum pqb_status pqb_region_remove(const char *path, const struct pqb_region *reg
 {
     if (unlink(path)) {
         enum pqb_status status = pqb_status_from_errno(errno);
-        return pqb_fail(error, status, "cannot remove %s: %s", path, strerror(errno));
+        return pqb_fail(error, status, "cannot remove %s: %s", shown(path), strerror(errno));
     }
     if (region)
         folder_remove(region->life.folder);
@@ -249,9 +256,9 @@ static enum pqb_status make_ledger(const char *path, struct pqb_error *error)
             return pqb_fail(error, status,
                             "no space for the ledger %s (%zu KiB): free some, or set "
                             "PQBUDGET_LEDGER to a path elsewhere",
-                            path, PQB_LEDGER_BYTES / 1024);
+                            shown(path), PQB_LEDGER_BYTES / 1024);
         return pqb_fail(error, status == PQB_ABSENT ? PQB_SYSTEM : status,
-                        "cannot make the ledger %s: %s", path, strerror(code));
+                        "cannot make the ledger %s: %s", shown(path), strerror(code));
     }
     if (!failed)
         sweep(path, id, time(NULL) - STRAY_SECONDS);
@@ -278,19 +285,20 @@ static enum pqb_status check_file(const char *path, const struct stat *status,
 {
     if (!S_ISREG(status->st_mode))
         return pqb_fail(error, PQB_FOREIGN,
-                        "%s is not a regular file; remove it, or use another --ledger", path);
+                        "%s is not a regular file; remove it, or use another --ledger",
+                        shown(path));
     int shared = (status->st_mode & 060) == 060 && in_group(status->st_gid);
     if (status->st_uid != geteuid() && !shared)
         return pqb_fail(error, PQB_FOREIGN,
-                        "%s belongs to user %u, not to you; use another --ledger", path,
+                        "%s belongs to user %u, not to you; use another --ledger", shown(path),
                         (unsigned)status->st_uid);
     if (status->st_mode & 07)
         return pqb_fail(error, PQB_FOREIGN,
-                        "%s is open to everybody (mode %03o); chmod o= it, or remove it", path,
-                        (unsigned)status->st_mode & 0777);
+                        "%s is open to everybody (mode %03o); chmod o= it, or remove it",
+                        shown(path), (unsigned)status->st_mode & 0777);
     if (status->st_nlink != 1)
-        return pqb_fail(error, PQB_FOREIGN, "%s has %lu names instead of one; remove it", path,
-                        (unsigned long)status->st_nlink);
+        return pqb_fail(error, PQB_FOREIGN, "%s has %lu names instead of one; remove it",
+                        shown(path), (unsigned long)status->st_nlink);
     return PQB_OK;
 }
 
@@ -299,20 +307,20 @@ static enum pqb_status check_identity(const char *path, const struct stat *statu
 {
     static const char remedy[] = "remove it with \"pqbudget reset --force\"";
     if (got < (ssize_t)offsetof(struct pqb_identity, size) || identity->magic != PQB_MAGIC)
-        return pqb_fail(error, PQB_DAMAGED, "%s is not a ledger; %s", path, remedy);
+        return pqb_fail(error, PQB_DAMAGED, "%s is not a ledger; %s", shown(path), remedy);
     if (identity->word_bits != sizeof(void *) * CHAR_BIT)
         return pqb_fail(error, PQB_WORDSIZE,
                         "%s was made by a %u-bit process, this one has %u; use another --ledger",
-                        path, identity->word_bits, (unsigned)sizeof(void *) * CHAR_BIT);
+                        shown(path), identity->word_bits, (unsigned)sizeof(void *) * CHAR_BIT);
     if (identity->version != PQB_LAYOUT_VERSION)
         return pqb_fail(error, PQB_VERSION,
                         "%s has layout version %u, this pqbudget needs %u; end its users, then %s",
-                        path, identity->version, PQB_LAYOUT_VERSION, remedy);
+                        shown(path), identity->version, PQB_LAYOUT_VERSION, remedy);
     if (got != (ssize_t)sizeof *identity || (uint64_t)status->st_size != PQB_LEDGER_BYTES)
-        return pqb_fail(error, PQB_DAMAGED, "%s is truncated (%lld bytes of %zu); %s", path,
+        return pqb_fail(error, PQB_DAMAGED, "%s is truncated (%lld bytes of %zu); %s", shown(path),
                         (long long)status->st_size, PQB_LEDGER_BYTES, remedy);
     if (identity->size != PQB_LEDGER_BYTES || identity->checksum != identity_checksum(identity))
-        return pqb_fail(error, PQB_DAMAGED, "%s is damaged (checksum); %s", path, remedy);
+        return pqb_fail(error, PQB_DAMAGED, "%s is damaged (checksum); %s", shown(path), remedy);
     return PQB_OK;
 }
 
@@ -330,7 +338,7 @@ static enum pqb_status check_locks(const char *path, const char *folder,
         return pqb_fail(error, PQB_NO_ACCESS, "no permission for the lock files %s", folder);
     return pqb_fail(error, PQB_DAMAGED,
                     "the lock files of %s are gone; remove it with \"pqbudget reset --force\"",
-                    path);
+                    shown(path));
 }
 
 /* The region of this file that the process has already, pinned. Under the process lock. */
@@ -364,7 +372,7 @@ static enum pqb_status map_file(int fd, const char *path, const struct stat *sta
     void *map = mmap(NULL, PQB_LEDGER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (region == MAP_FAILED || map == MAP_FAILED) {
         enum pqb_status failure = pqb_fail(error, pqb_status_from_errno(errno), "cannot map %s: %s",
-                                           path, strerror(errno));
+                                           shown(path), strerror(errno));
         if (region != MAP_FAILED)
             munmap(region, sizeof *region);
         if (map != MAP_FAILED)
@@ -406,18 +414,20 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
         enum pqb_status failure = pqb_status_from_errno(errno);
         if (failure == PQB_FOREIGN)
             return pqb_fail(error, failure,
-                            "%s is a symbolic link; remove it, or use another --ledger", path);
+                            "%s is a symbolic link; remove it, or use another --ledger",
+                            shown(path));
         if (failure == PQB_ABSENT)
-            return pqb_fail(error, failure, "there is no ledger %s yet", path);
+            return pqb_fail(error, failure, "there is no ledger %s yet", shown(path));
         if (errno == EISDIR || errno == ENXIO)
             return pqb_fail(error, PQB_FOREIGN,
-                            "%s is not a regular file; remove it, or use another --ledger", path);
-        return pqb_fail(error, failure, "cannot open %s: %s", path, strerror(errno));
+                            "%s is not a regular file; remove it, or use another --ledger",
+                            shown(path));
+        return pqb_fail(error, failure, "cannot open %s: %s", shown(path), strerror(errno));
     }
     enum pqb_status result = PQB_SYSTEM;
     struct pqb_process_hold hold;
     if (fstat(fd, &status)) {
-        pqb_fail(error, result, "cannot stat %s: %s", path, strerror(errno));
+        pqb_fail(error, result, "cannot stat %s: %s", shown(path), strerror(errno));
         goto out;
     }
     if ((result = check_file(path, &status, error)))
@@ -429,7 +439,7 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
     if ((result = check_locks(path, folder, &identity, error)))
         goto out;
     if ((result = pqb_process_lock(&hold, pqb_now() + PQB_SECOND))) {
-        pqb_fail(error, result, "cannot open %s: busy", path);
+        pqb_fail(error, result, "cannot open %s: busy", shown(path));
         goto out;
     }
     *region = find_mapped(&status, identity.id);
@@ -449,16 +459,37 @@ out:
     return result;
 }
 
+/* A ledger is removed before it is retired: one that is retired and still there is damaged. */
+static enum pqb_status check_retired(const char *path, struct pqb_region *region,
+                                     struct pqb_error *error)
+{
+    struct stat status;
+    if (!atomic_load(&region->map->header.retired))
+        return PQB_OK;
+    int is_there =
+        !stat(path, &status) && status.st_ino == region->inode && status.st_dev == region->device;
+    pqb_region_unpin(region);
+    if (!is_there)
+        return pqb_fail(error, PQB_ABSENT, "there is no ledger %s yet", shown(path));
+    return pqb_fail(error, PQB_DAMAGED,
+                    "%s was given up and is still there; remove it with \"pqbudget reset --force\"",
+                    shown(path));
+}
+
 enum pqb_status pqb_region_open(const char *path, int create, struct pqb_region **region,
                                 struct pqb_error *error)
 {
     int saved = errno;
     enum pqb_status result = open_existing(path, region, error);
+    if (!result)
+        result = check_retired(path, *region, error);
     /* Again and again: the ledger may be reset between our making it and our opening it. */
     for (int tries = 0; result == PQB_ABSENT && create && tries < OPEN_TRIES; tries++) {
         result = make_ledger(path, error);
         if (!result)
             result = open_existing(path, region, error);
+        if (!result)
+            result = check_retired(path, *region, error);
     }
     errno = saved;
     return result;

@@ -61,6 +61,10 @@ enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const 
         va_start(arguments, format);
         vsnprintf(error->text, sizeof error->text, format, arguments);
         va_end(arguments);
+        /* One line, whatever was in a name or a path. */
+        for (char *c = error->text; *c; c++)
+            if ((unsigned char)*c < ' ' || *c == 0x7f)
+                *c = '?';
     }
     return status;
 }
