@@ -58,7 +58,7 @@ unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, uns
     return map->alias[alias].server;
 }
 
-static int server_is_used(const struct pqb_layout *map, unsigned server)
+int pqb_registry_server_is_used(const struct pqb_layout *map, unsigned server)
 {
     if (has_claims(&map->server[server]))
         return 1;
@@ -91,7 +91,7 @@ unsigned pqb_registry_server_make(struct pqb_layout *map, const char *key,
         if (map->server[i].taken != 1)
             found = i;
     for (unsigned i = 0; i < PQB_SERVERS && found == PQB_NIL; i++)
-        if (!map->server[i].config.configured && !server_is_used(map, i))
+        if (!map->server[i].config.configured && !pqb_registry_server_is_used(map, i))
             found = i;
     if (found == PQB_NIL)
         return PQB_NIL;
@@ -133,7 +133,7 @@ unsigned pqb_registry_app(const struct pqb_layout *map, unsigned server, const c
     return PQB_NIL;
 }
 
-static int app_is_reusable(const struct pqb_app_row *row)
+int pqb_registry_app_is_reusable(const struct pqb_app_row *row)
 {
     return row->taken != 1 || (!row->claims && row->limit == PQB_UNLIMITED && !row->min);
 }
@@ -150,7 +150,7 @@ unsigned pqb_registry_app_make(struct pqb_layout *map, unsigned server, const ch
         if (map->app[i].taken != 1)
             found = i;
     for (unsigned i = 0; i < PQB_APPS && found == PQB_NIL; i++)
-        if (app_is_reusable(&map->app[i]))
+        if (pqb_registry_app_is_reusable(&map->app[i]))
             found = i;
     if (found == PQB_NIL)
         return PQB_NIL;
@@ -212,6 +212,22 @@ int pqb_registry_alias_make(struct pqb_layout *map, const char *address, unsigne
     return 1;
 }
 
+unsigned pqb_registry_apps_to_have(const struct pqb_layout *map)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < PQB_APPS; i++)
+        count += (unsigned)pqb_registry_app_is_reusable(&map->app[i]);
+    return count;
+}
+
+unsigned pqb_registry_aliases_to_have(const struct pqb_layout *map)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < PQB_ALIASES; i++)
+        count += map->alias[i].taken != 1 || !map->alias[i].fixed;
+    return count;
+}
+
 /* ---- repair ---- */
 
 static int is_terminated(const char *text, size_t capacity)
@@ -249,6 +265,8 @@ void pqb_registry_repair(struct pqb_layout *map)
         if (map->app[i].taken != 1 || !names_server(map, map->app[i].server) ||
             !is_terminated(map->app[i].label, PQB_LABEL_BYTES))
             memset(&map->app[i], 0, sizeof map->app[i]);
+        else if (!map->app[i].limit) /* nobody could ever have one */
+            map->app[i].limit = PQB_UNLIMITED;
     for (unsigned i = 0; i < PQB_ALIASES; i++)
         if (map->alias[i].taken != 1 || !names_server(map, map->alias[i].server) ||
             !is_terminated(map->alias[i].address, PQB_ADDRESS_BYTES))

@@ -21,6 +21,9 @@ unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, uns
 unsigned pqb_registry_server_make(struct pqb_layout *map, const char *key,
                                   const struct pqb_server_config *config, uint64_t now);
 
+/* Does any claim name it? */
+int pqb_registry_server_is_used(const struct pqb_layout *map, unsigned server);
+
 /* Index of the application on that server, PQB_NIL if there is none. */
 unsigned pqb_registry_app(const struct pqb_layout *map, unsigned server, const char *label,
                           unsigned hint);
@@ -28,6 +31,10 @@ unsigned pqb_registry_app(const struct pqb_layout *map, unsigned server, const c
 /* Finds or makes it. With the table full of rows in use it is PQB_NIL. */
 unsigned pqb_registry_app_make(struct pqb_layout *map, unsigned server, const char *label,
                                unsigned hint);
+
+/* A free row, or one that nobody uses or has configured; and how many of them there are. */
+int pqb_registry_app_is_reusable(const struct pqb_app_row *row);
+unsigned pqb_registry_apps_to_have(const struct pqb_layout *map);
 
 /* Sum of the applications' guaranteed minimums on a server. */
 uint64_t pqb_registry_minimums(const struct pqb_layout *map, unsigned server);
@@ -42,6 +49,9 @@ unsigned pqb_registry_alias(const struct pqb_layout *map, const char *address);
  * too long, or the table is full of fixed ones. */
 int pqb_registry_alias_make(struct pqb_layout *map, const char *address, unsigned server, int fixed,
                             uint64_t now);
+
+/* How many rows there are for fixed aliases: free ones, and those that were learnt. */
+unsigned pqb_registry_aliases_to_have(const struct pqb_layout *map);
 void pqb_registry_alias_drop(struct pqb_layout *map, unsigned alias);
 
 /* Repairs what makes no sense in the three tables. */

@@ -128,14 +128,19 @@ static uint32_t changed(long long value, uint32_t old)
     return value == PQB_STEER_LEAVE ? old : (uint32_t)value;
 }
 
+static uint32_t usual_reserve(uint32_t limit)
+{
+    return limit == PQB_UNLIMITED ? 0 : limit / 10;
+}
+
 static struct pqb_server_config config_after(const struct pqb_steer *steer,
                                              struct pqb_server_config config)
 {
     /* A reserve nobody chose goes with the limit. */
-    int reserve_is_derived = config.reserve == config.limit / 10 && config.limit != PQB_UNLIMITED;
+    int reserve_is_derived = config.reserve == usual_reserve(config.limit);
     config.limit = changed(steer->limit, config.limit);
-    if (reserve_is_derived && config.limit != PQB_UNLIMITED)
-        config.reserve = config.limit / 10;
+    if (reserve_is_derived)
+        config.reserve = usual_reserve(config.limit);
     config.reserve = changed(steer->reserve, config.reserve);
     config.wait_ms = changed(steer->wait_ms, config.wait_ms);
     config.logins = changed(steer->logins, config.logins);
@@ -144,6 +149,29 @@ static struct pqb_server_config config_after(const struct pqb_steer *steer,
     config.paused = changed(steer->paused, config.paused);
     config.configured = 1;
     return config;
+}
+
+/* Is there a row for everything that is to have one? */
+static enum pqb_status check_rows(const struct pqb_layout *map, const struct pqb_steer *steer,
+                                  unsigned server, struct pqb_error *error)
+{
+    unsigned apps = 0, aliases = 0;
+    for (unsigned i = 0; i < steer->apps; i++) {
+        unsigned app = server == PQB_NIL
+                           ? PQB_NIL
+                           : pqb_registry_app(map, server, steer->app[i].label, PQB_NIL);
+        if (change_of(steer, steer->app[i].label) == &steer->app[i])
+            apps += app == PQB_NIL || pqb_registry_app_is_reusable(&map->app[app]);
+    }
+    for (unsigned i = 0; i < steer->aliases; i++) {
+        unsigned alias = pqb_registry_alias(map, steer->alias[i]);
+        aliases += alias == PQB_NIL || !map->alias[alias].fixed;
+    }
+    if (apps > pqb_registry_apps_to_have(map))
+        return pqb_fail(error, PQB_FULL, "the ledger's %u applications are all in use", PQB_APPS);
+    if (aliases > pqb_registry_aliases_to_have(map))
+        return pqb_fail(error, PQB_FULL, "the ledger's %u aliases are all in use", PQB_ALIASES);
+    return PQB_OK;
 }
 
 static enum pqb_status check_together(const struct pqb_layout *map, const struct pqb_steer *steer,
@@ -167,9 +195,10 @@ static enum pqb_status check_together(const struct pqb_layout *map, const struct
                             "lists them, --new adds it",
                             steer->app[i].label);
     for (unsigned i = 0; i < steer->aliases; i++)
-        if (server != PQB_NIL && pqb_registry_server(map, steer->alias[i], PQB_NIL) == server)
+        if (server == PQB_NIL ? !strcmp(steer->alias[i], steer->server)
+                              : pqb_registry_server(map, steer->alias[i], PQB_NIL) == server)
             return pqb_fail(error, PQB_REFUSED, "%.100s is the server itself", steer->alias[i]);
-    return PQB_OK;
+    return check_rows(map, steer, server, error);
 }
 
 static enum pqb_status change_apps(struct pqb_layout *map, const struct pqb_steer *steer,
@@ -250,7 +279,9 @@ static void learn_inside(struct pqb_books *books, const char *key, const char *a
 {
     struct pqb_layout *map = books->map;
     unsigned server = pqb_registry_resolve(map, key, PQB_NIL, books->now);
-    if (server == PQB_NIL || pqb_registry_server(map, address, PQB_NIL) == server)
+    unsigned own = pqb_registry_server(map, address, PQB_NIL);
+    if (server == PQB_NIL || own == server ||
+        (own != PQB_NIL && pqb_registry_server_is_used(map, own)))
         return;
     unsigned alias = pqb_registry_alias(map, address);
     if (alias != PQB_NIL && map->alias[alias].fixed)
