@@ -128,6 +128,25 @@ hold 2 --server DB.internal:5432
 accepts "${s[@]}" --alias DB.internal:5432
 expect_state 'len(j["servers"]) == 1 and s["used"] == 8' || fail "not merged"
 
+# Full tables: nothing is changed either.
+accepts set --server full:1 --new --limit 600
+for ((i = 0; i < 128; i += 32)); do
+    mapfile -t many < <(seq -f '--alias=full:%g' $((i + 2)) $((i + 33)))
+    run set --server full:1 "${many[@]}"
+done
+for ((i = 0; i < 512; i += 32)); do
+    mapfile -t many < <(seq -f '--app=many%g=5' "$i" $((i + 31)))
+    run set --server full:1 --new "${many[@]}"
+done
+expect_state '[len(t["apps"]) for t in j["servers"] if t["server"] == "full:1"][0] >= 480'
+mapfile -t many < <(seq -f '--app=more%g=5' 1 32)
+refuses 3 'applications are all in use' set --server full:1 --new --limit 700 "${many[@]}"
+refuses 3 'applications are all in use' set --server new:1 --new --limit 700 "${many[@]}"
+mapfile -t many < <(seq -f '--alias=more:%g' 1 32)
+refuses 3 'aliases are all in use' set --server full:1 --limit 700 "${many[@]}"
+expect_state '[t["limit"] for t in j["servers"] if t["server"] in ("full:1", "new:1")] == [600]'
+accepts reset --force
+
 # Names are shown safely, whatever they are.
 accepts set --server $'e\033[31mvil\n\xff:1' --new --limit 3 --app $'\tx=3'
 expect "one safe line" 'e?[31mvil??:1: limit 3, reserve 0, wait 8s, logins none, drain 200ms, slack 0, app ?x=3' \
