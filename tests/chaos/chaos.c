@@ -8,20 +8,18 @@
  * copies, execs itself, becomes a daemon, closes all its descriptors, leaves waits by siglongjmp,
  * uses threads and the bell, lets grants lie, and steers.
  *
- *  never over   The judge is a server made of a Unix socket, and knows nothing of the ledger: a holder is
- *               connected to it from its grant until it gives back, which it does only when the judge
+ *  never over   The judge is a server made of a Unix socket, and knows nothing of the ledger: a
+ * holder is connected to it from its grant until it gives back, which it does only when the judge
  *               has acknowledged the end. The kernel releases a dying process's socket and life
  *               lock in no fixed order, so a connection does not count while all its owners are
  *               doomed: they say so before they let go, and the master says so before it kills. It
  *               counts again when it is still there two seconds later.
  *               The observer, beside it, looks at snapshots: used <= limit in each consistent one.
- *  never stuck  The observer: a free slot and a running waiter that nothing but lack of room could hold
- *               back coexist for three seconds without a grant only while the guard's owner is
- *               stopped.
- *  fair         The observer: on the server where only room and pauses hold anybody back, nobody is
- *               granted while an older ticket waits.
- *  never lost   When everybody is dead, one visitor finds nothing in use; books that agree with the
- *               claims; every slot of the limit; no descriptor and no file left over.
+ *  never stuck  The observer: a free slot and a running waiter that nothing but lack of room could
+ * hold back coexist for three seconds without a grant only while the guard's owner is stopped. fair
+ * The observer: on the server where only room and pauses hold anybody back, nobody is granted while
+ * an older ticket waits. never lost   When everybody is dead, one visitor finds nothing in use;
+ * books that agree with the claims; every slot of the limit; no descriptor and no file left over.
  *
  * Everything is reproducible from the seed but for the moments the scheduler chooses.
  */
@@ -69,21 +67,45 @@
 struct person {
     _Atomic int32_t pid; /* 0 = nobody; emptied by the master when it has reaped him */
     _Atomic uint32_t generation;
-    _Atomic uint64_t doomed_at;    /* set before he is killed, or lets go */
-    _Atomic uint64_t stopped_at;   /* 0 = runs */
+    _Atomic uint64_t doomed_at;  /* set before he is killed, or lets go */
+    _Atomic uint64_t stopped_at; /* 0 = runs */
     _Atomic uint64_t continued_at;
 };
 
 enum tally {
-    GRANTS, TIMEOUTS, BUSY, FORKS, EXECS, DAEMONS, CLOSED_ALL, JUMPS, THREADS, BELLS, LIES, STEERED,
-    LOST_OPENS, EXITS, GIVEN_BY_CHILD, TALLIES
+    GRANTS,
+    TIMEOUTS,
+    BUSY,
+    FORKS,
+    EXECS,
+    DAEMONS,
+    CLOSED_ALL,
+    JUMPS,
+    THREADS,
+    BELLS,
+    LIES,
+    STEERED,
+    LOST_OPENS,
+    EXITS,
+    GIVEN_BY_CHILD,
+    TALLIES
 };
 
-static const char *const tally_names[TALLIES] = {
-    "grants", "timeouts", "guard busy", "children forked", "execs", "daemons",
-    "closed every descriptor", "longjmps out of a wait", "threads", "bell users", "grants left lying",
-    "changes of configuration", "claims lost while connecting", "exits without giving back",
-    "given back by a child"};
+static const char *const tally_names[TALLIES] = {"grants",
+                                                 "timeouts",
+                                                 "guard busy",
+                                                 "children forked",
+                                                 "execs",
+                                                 "daemons",
+                                                 "closed every descriptor",
+                                                 "longjmps out of a wait",
+                                                 "threads",
+                                                 "bell users",
+                                                 "grants left lying",
+                                                 "changes of configuration",
+                                                 "claims lost while connecting",
+                                                 "exits without giving back",
+                                                 "given back by a child"};
 
 struct shared {
     _Atomic uint32_t ending;
@@ -200,8 +222,8 @@ static unsigned people_alive(void)
 {
     unsigned count = 0;
     for (unsigned slot = 0; slot < PEOPLE; slot++)
-        count += atomic_load(&shared->person[slot].pid) &&
-                 !atomic_load(&shared->person[slot].doomed_at);
+        count +=
+            atomic_load(&shared->person[slot].pid) && !atomic_load(&shared->person[slot].doomed_at);
     return count;
 }
 
@@ -630,7 +652,8 @@ static void act_exec(void)
     add(EXECS);
     hold_something();
     doom(mine, HELD);
-    execl("/proc/self/exe", "chaos", "--worker", shared->folder, slot, generation, start, (char *)0);
+    execl("/proc/self/exe", "chaos", "--worker", shared->folder, slot, generation, start,
+          (char *)0);
     find("exec: %s", strerror(errno));
 }
 
@@ -715,8 +738,7 @@ static void act_jump(void)
         struct pqb_claim_request request = request_for(held.server, 0);
         armed = 1;
         setitimer(ITIMER_REAL, &timer, NULL);
-        enum pqb_status status =
-            pqb_wait_acquire(&ledger, &request, 500, &held.claim, NULL, NULL);
+        enum pqb_status status = pqb_wait_acquire(&ledger, &request, 500, &held.claim, NULL, NULL);
         armed = 0;
         if (status)
             note_failure(status, "acquire under an alarm");
@@ -744,8 +766,8 @@ static void *thread_body(void *argument)
         held.server = (unsigned)(state >> 40) % SERVERS;
         request = (struct pqb_claim_request){.server = keys[held.server],
                                              .app = labels[(state >> 50) % 3]};
-        enum pqb_status status = pqb_wait_acquire(&ledger, &request, (long long)(state >> 55),
-                                                  &held.claim, NULL, NULL);
+        enum pqb_status status =
+            pqb_wait_acquire(&ledger, &request, (long long)(state >> 55), &held.claim, NULL, NULL);
         if (status) {
             note_failure(status, "acquire in a thread");
             continue;
@@ -883,7 +905,8 @@ static _Noreturn void worker_loop(void)
             mine[i].socket = -1;
     while (!atomic_load(&shared->ending)) {
         switch (draw(32)) {
-        case 0: case 1:
+        case 0:
+        case 1:
             act_fork();
             break;
         case 2:
@@ -895,13 +918,18 @@ static _Noreturn void worker_loop(void)
         case 4:
             act_close_all();
             break;
-        case 5: case 6: case 7:
+        case 5:
+        case 6:
+        case 7:
             act_jump();
             break;
-        case 8: case 9:
+        case 8:
+        case 9:
             act_threads();
             break;
-        case 10: case 11: case 12:
+        case 10:
+        case 11:
+        case 12:
             act_bell();
             break;
         case 13:
@@ -976,7 +1004,8 @@ static unsigned server_number(const char *key)
 }
 
 /* Slots that this application's claims could have in general, whatever else is charged where. */
-static int surely_has_room(const struct pqb_snapshot *snapshot, const struct pqb_snapshot_claim *claim)
+static int surely_has_room(const struct pqb_snapshot *snapshot,
+                           const struct pqb_snapshot_claim *claim)
 {
     const struct pqb_snapshot_server *server = &snapshot->server[claim->server];
     uint64_t taken = server->used + server->config.reserve;
@@ -1030,7 +1059,8 @@ static void watch_server(const struct pqb_layout *map, const struct pqb_snapshot
     raise_to(&shared->longest_idle, now - since);
     if (now - since < STUCK)
         return;
-    find("stuck: server %s has %u of %u in use, and pid %d (claim %u) waits since %.1f s, for %.1f s "
+    find("stuck: server %s has %u of %u in use, and pid %d (claim %u) waits since %.1f s, for %.1f "
+         "s "
          "without a grant to anybody",
          server->key, server->used, server->config.limit, waiter->pid, waiter->index,
          (double)waiter->age_ns / 1e9, (double)(now - since) / 1e9);
@@ -1129,8 +1159,8 @@ static int is_ours(int32_t pid)
 {
     char path[64], exe[512] = "", self[512] = "";
     snprintf(path, sizeof path, "/proc/%d/exe", pid);
-    return readlink(path, exe, sizeof exe - 1) > 0 && readlink("/proc/self/exe", self, sizeof self - 1) > 0 &&
-           !strcmp(exe, self);
+    return readlink(path, exe, sizeof exe - 1) > 0 &&
+           readlink("/proc/self/exe", self, sizeof self - 1) > 0 && !strcmp(exe, self);
 }
 
 static unsigned kill_everybody(int check)
@@ -1319,8 +1349,9 @@ static void progress(void)
     if (!isatty(2) || pqb_now() < next)
         return;
     next = pqb_now() + 200 * PQB_MS;
-    fprintf(stderr, "\r%lu of %lu deaths, %u alive, %llu grants, %llu recoveries, %u findings ", deaths,
-            deaths_wanted, people_alive(), (unsigned long long)atomic_load(&shared->tally[GRANTS]),
+    fprintf(stderr, "\r%lu of %lu deaths, %u alive, %llu grants, %llu recoveries, %u findings ",
+            deaths, deaths_wanted, people_alive(),
+            (unsigned long long)atomic_load(&shared->tally[GRANTS]),
             (unsigned long long)atomic_load(&shared->recoveries), atomic_load(&shared->findings));
 }
 
@@ -1457,10 +1488,12 @@ static void report(uint64_t start, uint64_t chosen)
     printf("  %-32s %.1f s\n", "time", (double)(pqb_now() - start) / 1e9);
     printf("  %-32s %lu\n", "deaths", deaths);
     for (unsigned i = 0; i < TALLIES; i++)
-        printf("  %-32s %llu\n", tally_names[i], (unsigned long long)atomic_load(&shared->tally[i]));
+        printf("  %-32s %llu\n", tally_names[i],
+               (unsigned long long)atomic_load(&shared->tally[i]));
     printf("  %-32s %llu\n", "dead found in the ledger",
            (unsigned long long)atomic_load(&shared->died));
-    printf("  %-32s %llu\n", "grants taken back", (unsigned long long)atomic_load(&shared->taken_back));
+    printf("  %-32s %llu\n", "grants taken back",
+           (unsigned long long)atomic_load(&shared->taken_back));
     printf("  %-32s %llu\n", "recoveries of the books",
            (unsigned long long)atomic_load(&shared->recoveries));
     printf("  %-32s %llu (%llu of them inconsistent)\n", "samples",
@@ -1483,7 +1516,8 @@ static const char *option(int count, char **arguments, const char *name)
     return NULL;
 }
 
-static unsigned long number_of(int count, char **arguments, const char *name, unsigned long otherwise)
+static unsigned long number_of(int count, char **arguments, const char *name,
+                               unsigned long otherwise)
 {
     const char *value = option(count, arguments, name);
     return value ? strtoul(value, NULL, 10) : otherwise;
@@ -1518,15 +1552,17 @@ int main(int count, char **arguments)
         worker_start(strtoull(arguments[5], NULL, 10));
     }
     for (int i = 1; i < count; i += 2)
-        if (i + 1 == count || (strcmp(arguments[i], "--deaths") && strcmp(arguments[i], "--seed") &&
-                               strcmp(arguments[i], "--processes") && strcmp(arguments[i], "--limit"))) {
+        if (i + 1 == count ||
+            (strcmp(arguments[i], "--deaths") && strcmp(arguments[i], "--seed") &&
+             strcmp(arguments[i], "--processes") && strcmp(arguments[i], "--limit"))) {
             fprintf(stderr, "usage: chaos [--deaths N] [--processes P] [--limit L] [--seed S]\n");
             return 2;
         }
     uint64_t start = pqb_now();
     deaths_wanted = number_of(count, arguments, "--deaths", deaths_wanted);
     processes = (unsigned)number_of(count, arguments, "--processes", processes);
-    uint64_t chosen = number_of(count, arguments, "--seed", (unsigned long)(pqb_random() % 1000000));
+    uint64_t chosen =
+        number_of(count, arguments, "--seed", (unsigned long)(pqb_random() % 1000000));
     seed = chosen;
     printf("  chaos: seed %llu\n", (unsigned long long)chosen);
     fflush(stdout);

@@ -3,14 +3,15 @@
  *
  * Each operation of the ledger is done by a child under ptrace. It is stepped through once, one
  * instruction at a time, and the ledger compared with a copy after each: that tells which
- * instructions change shared memory. Then it is done again from the same beginning once per change, and
- * the child killed right after that change; and once before and once after each system call, which
- * is where the locks are. Every time a visitor must find a correct ledger: nothing lost, nobody
- * stuck, the queue in order, the books in line with the claims, and exactly the limit to be had.
- * Before that, where it is not inside the guard, it stays stopped: others must get their due beside it.
+ * instructions change shared memory. Then it is done again from the same beginning once per change,
+ * and the child killed right after that change; and once before and once after each system call,
+ * which is where the locks are. Every time a visitor must find a correct ledger: nothing lost,
+ * nobody stuck, the queue in order, the books in line with the claims, and exactly the limit to be
+ * had. Before that, where it is not inside the guard, it stays stopped: others must get their due
+ * beside it.
  *
- * To get to a change again, a debug register watches the word (x86); elsewhere, and where that is not
- * to be had, the child is stepped there. An instruction that changes something more often than
+ * To get to a change again, a debug register watches the word (x86); elsewhere, and where that is
+ * not to be had, the child is stepped there. An instruction that changes something more often than
  * 24 times, as in rebuilding a table, is died at in its first, last and some others between.
  */
 #include "ledger/books.h"
@@ -47,14 +48,14 @@
 #define WORDS (sizeof(struct pqb_layout) / 8)
 #define CHANGES 60000u
 #define BAD_AT_MOST 3u /* findings in one operation: each takes seconds, and more say no more */
-#define EVERY 24u /* so often is one instruction's change died at; thinned out beyond */
+#define EVERY 24u      /* so often is one instruction's change died at; thinned out beyond */
 
 static struct pqb_ledger ledger;
 static struct pqb_layout *map, *pristine, *copy;
 static struct pqb_claim mine[MINE]; /* the living: claims of this process, in the order of asking */
 static unsigned mines;
 static pid_t backend;
-static pid_t stopped; /* the child, while it is stopped where it will die */
+static pid_t stopped;              /* the child, while it is stopped where it will die */
 static struct pqb_claim theirs[4]; /* the child's */
 static char finding[512];
 static unsigned passed, failed;
@@ -720,7 +721,8 @@ static int is_settled(void)
         if (held > map->server[server].config.limit && held > defaults.limit)
             return find("server %u: the living have %u", server, held);
         if (held < due)
-            return find("server %u: the living have %u of %u, room for %u", server, held, asked, room);
+            return find("server %u: the living have %u of %u, room for %u", server, held, asked,
+                        room);
     }
     return 1;
 }
@@ -807,8 +809,7 @@ static int is_whole(const struct operation *operation)
     if (limit != operation->limit[0] && limit != operation->limit[1])
         return find("the limit is %u", limit);
     for (unsigned i = 0; i <= limit && i < MINE; i++) {
-        enum pqb_status status =
-            pqb_wait_acquire(&ledger, &request, 0, &mine[i], NULL, NULL);
+        enum pqb_status status = pqb_wait_acquire(&ledger, &request, 0, &mine[i], NULL, NULL);
         mines += !status;
         if (status != (i < limit ? PQB_OK : PQB_TIMED_OUT))
             return find("asking for number %u of %u: %s", i + 1, limit, pqb_status_text(status));
@@ -844,8 +845,8 @@ static int recovers(const struct operation *operation, unsigned kind)
         well = settle() && is_in_order() && audit("after the backend went");
     }
     give_all();
-    well = well && settle() && is_empty() && audit("when all was given back") &&
-           is_whole(operation);
+    well =
+        well && settle() && is_empty() && audit("when all was given back") && is_whole(operation);
     give_all();
     well = well && settle() && is_empty() && audit("at the end");
     if (well && support_descriptors() > descriptors + PQB_LIFE_POOL + 1)
@@ -1116,7 +1117,8 @@ static unsigned files_of(const char *name, unsigned *strays)
     return count;
 }
 
-/* Whatever state the other ledger was left in: it can be opened, it counts, and it can be removed. */
+/* Whatever state the other ledger was left in: it can be opened, it counts, and it can be removed.
+ */
 static int other_is_usable(void)
 {
     struct pqb_ledger other;

@@ -135,7 +135,8 @@ static void check_list(struct auditor *auditor, unsigned server, unsigned kind)
         if (!belongs || claim->server != server)
             object(auditor, "server %u: claim %u is in the %s", server, index, names[kind]);
         if ((kind == 2 ? claim->drain_previous : claim->previous) != before)
-            object(auditor, "server %u: the %s is not linked back at %u", server, names[kind], index);
+            object(auditor, "server %u: the %s is not linked back at %u", server, names[kind],
+                   index);
         if (kind == 0 && claim->ticket <= ticket)
             object(auditor, "server %u: ticket %llu stands after %llu", server,
                    (unsigned long long)claim->ticket, (unsigned long long)ticket);
@@ -176,14 +177,13 @@ static void check_apps(struct auditor *auditor)
 {
     for (unsigned i = 0; i < PQB_APPS; i++) {
         const struct pqb_app_row *row = &auditor->map->app[i], *tally = &auditor->app[i];
-        if (row->taken == 1
-                ? row->claims != tally->claims || row->used != tally->used ||
-                      row->general != tally->general || row->waiting != tally->waiting
-                : tally->claims != 0)
+        if (row->taken == 1 ? row->claims != tally->claims || row->used != tally->used ||
+                                  row->general != tally->general || row->waiting != tally->waiting
+                            : tally->claims != 0)
             object(auditor,
                    "application %u books claims %u used %u general %u waiting %u, not %u %u %u %u",
-                   i, row->claims, row->used, row->general, row->waiting, tally->claims, tally->used,
-                   tally->general, tally->waiting);
+                   i, row->claims, row->used, row->general, row->waiting, tally->claims,
+                   tally->used, tally->general, tally->waiting);
     }
 }
 

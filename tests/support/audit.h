@@ -1,4 +1,5 @@
-/* Counts a ledger's books by hand, from the claims' states alone. It shares no code with books.c. */
+/* Counts a ledger's books by hand, from the claims' states alone. It shares no code with books.c.
+ */
 #ifndef PQB_TESTS_AUDIT_H
 #define PQB_TESTS_AUDIT_H
 
