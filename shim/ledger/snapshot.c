@@ -80,13 +80,15 @@ static uint64_t since(uint64_t then, uint64_t now)
 }
 
 static void copy_claim(const struct pqb_claim_row *row, uint64_t ctl, uint64_t now,
-                       const struct numbers *numbers, struct pqb_snapshot_claim *to)
+                       const struct numbers *numbers, unsigned server,
+                       struct pqb_snapshot_claim *to)
 {
+    unsigned app = __atomic_load_n(&row->app, __ATOMIC_RELAXED);
     *to = (struct pqb_snapshot_claim){
         .state = pqb_ctl_state(ctl),
         .door = (enum pqb_door)row->door,
-        .server = (unsigned)numbers->server[row->server],
-        .app = row->app < PQB_APPS ? numbers->app[row->app] : -1,
+        .server = server,
+        .app = app < PQB_APPS ? numbers->app[app] : -1,
         .in_slack = pqb_ctl_state(ctl) == PQB_CLAIM_DRAINING && row->booked == PQB_BOOKED_SLACK,
         .ticket = row->ticket,
         .process = row->process,
@@ -111,10 +113,12 @@ static int claim_is_copied(const struct pqb_layout *map, unsigned index, uint64_
     for (unsigned tries = 0; tries < TRIES; tries++) {
         uint64_t ctl = atomic_load(&row->ctl);
         enum pqb_claim_state state = pqb_ctl_state(ctl);
-        if (state < PQB_CLAIM_WAITING || state > PQB_CLAIM_DRAINING || row->server >= PQB_SERVERS ||
-            numbers->server[row->server] < 0)
+        /* Once: a merge may move the claim to another server in this very moment. */
+        unsigned server = __atomic_load_n(&row->server, __ATOMIC_RELAXED);
+        if (state < PQB_CLAIM_WAITING || state > PQB_CLAIM_DRAINING || server >= PQB_SERVERS ||
+            numbers->server[server] < 0)
             return 0;
-        copy_claim(row, ctl, now, numbers, to);
+        copy_claim(row, ctl, now, numbers, (unsigned)numbers->server[server], to);
         to->index = index;
         if (atomic_load(&row->ctl) == ctl)
             return 1;
