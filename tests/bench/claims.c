@@ -116,7 +116,7 @@ static void measure_alone(void)
     static struct place place[LEVELS];
     static struct crowd crowd;
     struct series held_back[MEASURE_KINDS] = {0};
-    unsigned rounds = measure_is_quick() ? 200 : 800;
+    unsigned rounds = measure_is_quick() ? 1000 : 5000;
     for (unsigned level = 0; level < LEVELS; level++)
         place_make(&place[level], held[level]);
     crowd_make(&crowd);
@@ -127,8 +127,9 @@ static void measure_alone(void)
                     continue;
                 struct series *series = level < LEVELS ? place[level].series : held_back;
                 struct gate *gate = level < LEVELS ? &place[level].gate[kind] : &crowd.gate;
-                /* Short, so that most rounds see nobody else on this processor. */
-                double cost = time_of(gate, level < LEVELS ? 100 : 30);
+                /* Each some 50 µs, so that most rounds see nobody else on this processor. */
+                static const unsigned times[MEASURE_KINDS] = {10, 1000, 100};
+                double cost = time_of(gate, times[kind]);
                 if (round >= 10) /* the first ones warm up */
                     series_add(&series[kind], cost);
             }
@@ -214,6 +215,50 @@ static void measure_crowd(unsigned size, unsigned limit)
     }
 }
 
+/* ---- a storm: everybody at once, few slots ---- */
+
+#define STORM 1000
+#define STORM_LIMIT 20
+#define STORM_HOLD_MS 20
+
+static void come_and_go(struct team *team, unsigned member, void *with)
+{
+    struct gate *gate = with;
+    struct gate_pass pass;
+    (void)team, (void)member;
+    if (!gate_take(gate, &pass, WAIT_MS))
+        measure_fail("waited in vain");
+    usleep(STORM_HOLD_MS * 1000);
+    gate_give(gate, &pass);
+}
+
+static void measure_storm(void)
+{
+    static struct shift shift;
+    struct series series[MEASURE_KINDS] = {0};
+    struct measure_row row = {0};
+    double ideal = (double)STORM / STORM_LIMIT * STORM_HOLD_MS / 1e3;
+    for (unsigned round = 0; round < (measure_is_quick() ? 1 : 5); round++)
+        for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
+            gate_make(&shift.gate, (enum measure_kind)kind, STORM_LIMIT, 0);
+            team_start(&shift.team, STORM, come_and_go,
+                       &shift.gate); /* fresh ones: a first visit */
+            uint64_t start = pqb_now();
+            team_begin(&shift.team);
+            team_finish(&shift.team);
+            series_add(&series[kind], (double)(pqb_now() - start) / 1e9 / ideal);
+            team_end(&shift.team);
+            gate_end(&shift.gate);
+        }
+    snprintf(row.what, sizeof row.what,
+             "%d new processes at once, limit %d, each holds %d ms: time ÷ the least possible",
+             STORM, STORM_LIMIT, STORM_HOLD_MS);
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        measure_spread(row.cell[kind], &series[kind], " ×");
+    measure_ratio(row.ratio, series);
+    measure_print(&row);
+}
+
 int main(void)
 {
     static const unsigned sizes[] = {2, 8, 64}, limits[] = {1, 2, 8};
@@ -224,6 +269,7 @@ int main(void)
         measure_crowd(sizes[i], sizes[i]);
     for (unsigned i = 0; i < 3; i++)
         measure_crowd(sizes[i], limits[i]);
+    measure_storm();
     file.is_met = sizeof(struct pqb_layout) <= 4u << 20;
     snprintf(file.cell[0], sizeof file.cell[0], "%.2f MiB", sizeof(struct pqb_layout) / 1048576.0);
     measure_print(&file);
