@@ -515,7 +515,7 @@ static void step_rebuild(void)
 /* A rebuild of settled books changes nothing, but which of the drainers are in slack. */
 static void check_rebuild(void)
 {
-    struct pqb_layout *copy = malloc(sizeof *copy);
+    struct pqb_layout *copy = aligned_alloc(_Alignof(struct pqb_layout), sizeof *copy);
     struct paper other = paper;
     visit();
     cr_assert(copy);

@@ -402,7 +402,7 @@ Test(region, a_changed_identity_is_refused)
     struct pqb_identity good = read_identity(), bad;
     for (size_t i = 0; i < sizeof good; i++) {
         bad = good;
-        ((unsigned char *)&bad)[i] ^= 1 << i % 8;
+        ((unsigned char *)&bad)[i] ^= (unsigned char)(1 << i % 8);
         write_file(&bad, sizeof bad, 0);
         enum pqb_status status = try_open(1);
         cr_assert(status == PQB_DAMAGED || status == PQB_VERSION || status == PQB_WORDSIZE,
