@@ -1455,7 +1455,7 @@ static void check_capacity(struct pqb_region *region, unsigned server)
 
 static void check_nothing_lost(struct pqb_region *region)
 {
-    unsigned used, waiting;
+    unsigned used = 0, waiting = 0;
     char words[400];
     if (!wait_until(is_empty(region, &used, &waiting)))
         find("lost: when everybody is dead, %u are in use and %u wait", used, waiting);
