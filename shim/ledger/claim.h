@@ -78,13 +78,4 @@ void pqb_claim_drop(struct pqb_claim *claim);
 /* Where the claim is charged: its server's configuration, as it is now. */
 struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim);
 
-/* For whoever finds a claim whose owner is dead: the next state, by compare-and-swap from `ctl`.
- * Returns 0 if it had changed meanwhile. */
-int pqb_claim_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now);
-
-/* DRAINING, and its backend has exited or its time is over: GONE. Returns 0 if it is not so. */
-int pqb_claim_drained(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now);
-
-#define PQB_DRAIN_CEILING (60 * 1000000000ull)
-
 #endif

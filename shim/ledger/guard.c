@@ -7,8 +7,8 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-#define SPINS 400                  /* about the length of a visit */
-#define CROWD 4                    /* so many asleep: whoever spins takes the processor from the owner */
+#define SPINS 400 /* about the length of a visit */
+#define CROWD 4   /* so many asleep: whoever spins takes the processor from the owner */
 /* The owner may have died, and nobody wakes us then: one of us looks every millisecond. */
 #define SLEEP_APART (1 * PQB_MS)
 #define SLEEPERS_AT_MOST 32u /* that take turns; the hint counts the dead ones too */
@@ -68,8 +68,8 @@ static int try_lock(struct pqb_header *header, int fd)
     return 0;
 }
 
-/* Tries once more, and sleeps until the owner leaves, or a moment. Also if guard_held is not set: an
- * owner that was preempted just before or after must get the processor, not be asked again. */
+/* Tries once more, and sleeps until the owner leaves, or a moment. Also if guard_held is not set:
+ * an owner that was preempted just before or after must get the processor, not be asked again. */
 static int lock_or_sleep(struct pqb_header *header, int fd, uint64_t deadline)
 {
     uint32_t seen = atomic_load(&header->guard_word);

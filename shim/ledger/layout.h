@@ -207,7 +207,8 @@ struct pqb_identity {
 };
 
 #define PQB_DIRTY_INSIDE 1u  /* an owner of the guard is inside, or died there */
-#define PQB_DIRTY_SUSPECT 2u /* two may have been inside at once: an owner's lock file was closed */
+#define PQB_DIRTY_SUSPECT 2u /* two may have been inside at once: an owner's lock file was closed  \
+                              */
 
 struct pqb_header {
     struct pqb_identity identity;

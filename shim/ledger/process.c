@@ -137,7 +137,8 @@ void pqb_process_quiet(struct pqb_process_hold *hold)
     for (unsigned i = 0; i < sizeof faults / sizeof *faults; i++)
         sigdelset(&all, faults[i]);
     pthread_sigmask(SIG_SETMASK, &all, &hold->signals);
-    /* Only now: a handler that ran in between found nothing quiet, and may have left by a longjmp. */
+    /* Only now: a handler that ran in between found nothing quiet, and may have left by a longjmp.
+     */
     quiet_depth++;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &hold->cancellation);
 }

@@ -1,10 +1,10 @@
 #include "ledger/region.h"
 
+#include "ledger/files.h"
 #include "ledger/os.h"
 #include "ledger/process.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,14 +13,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SHM_FOLDER "/dev/shm"
 #define NAME_BYTES 64
 #define OPEN_TRIES 20
-#define STRAY_SECONDS 10 /* what a dead creator left is swept away when it is that old */
 
 static struct pqb_region *_Atomic regions;
 
@@ -49,223 +46,18 @@ enum pqb_status pqb_region_path(const char *name, char path[PQB_REGION_PATH],
     return PQB_OK;
 }
 
-/* Of a long path its end, so that a message has room for what is wrong. */
-static const char *shown(const char *path)
-{
-    size_t length = strlen(path);
-    return length > 100 ? path + length - 100 : path;
-}
-
-static uint64_t identity_checksum(const struct pqb_identity *identity)
-{
-    /* FNV-1a, 64 bit. */
-    uint64_t hash = 0xcbf29ce484222325ull;
-    const unsigned char *bytes = (const unsigned char *)identity;
-    for (size_t i = 0; i < offsetof(struct pqb_identity, checksum); i++)
-        hash = (hash ^ bytes[i]) * 0x100000001b3ull;
-    return hash;
-}
-
-static void folder_path(const char *path, uint64_t id, char folder[PQB_LIFE_PATH])
-{
-    snprintf(folder, PQB_LIFE_PATH, "%s~%016llx", path, (unsigned long long)id);
-}
-
-/* ---- removing ---- */
-
-static void folder_remove(const char *folder)
-{
-    char path[PQB_LIFE_PATH + 8];
-    for (unsigned group = 0; group < PQB_GROUPS; group++) {
-        snprintf(path, sizeof path, "%s/%03u", folder, group);
-        unlink(path);
-    }
-    snprintf(path, sizeof path, "%s/guard", folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/ledger", folder);
-    unlink(path);
-    rmdir(folder);
-}
-
-/* True for "<base>~<16 hex digits>". */
-static int is_folder_of(const char *entry, const char *base, uint64_t *id)
-{
-    size_t length = strlen(base);
-    if (strncmp(entry, base, length) || entry[length] != '~' ||
-        strspn(entry + length + 1, "0123456789abcdef") != 16 || entry[length + 17])
-        return 0;
-    *id = strtoull(entry + length + 1, NULL, 16);
-    return 1;
-}
-
-/* Removes folders of lock files that no ledger at `path` refers to: a creator died, or somebody
- * removed the ledger by hand. */
-static void sweep(const char *path, uint64_t keep, time_t older_than)
-{
-    char parent[PQB_REGION_PATH];
-    snprintf(parent, sizeof parent, "%s", path);
-    char *slash = strrchr(parent, '/');
-    const char *base = path + (slash - parent) + 1;
-    slash[slash == parent] = 0;
-
-    DIR *directory = opendir(parent);
-    if (!directory)
-        return;
-    for (struct dirent *entry; (entry = readdir(directory));) {
-        uint64_t id;
-        struct stat status;
-        char folder[PQB_LIFE_PATH];
-        if (!is_folder_of(entry->d_name, base, &id) || id == keep)
-            continue;
-        folder_path(path, id, folder);
-        if (!lstat(folder, &status) && S_ISDIR(status.st_mode) && status.st_uid == geteuid() &&
-            status.st_ctime <= older_than)
-            folder_remove(folder);
-    }
-    closedir(directory);
-}
-
 enum pqb_status pqb_region_remove(const char *path, const struct pqb_region *region,
                                   struct pqb_error *error)
 {
     if (unlink(path)) {
         enum pqb_status status = pqb_status_from_errno(errno);
-        return pqb_fail(error, status, "cannot remove %s: %s", shown(path), strerror(errno));
+        return pqb_fail(error, status, "cannot remove %s: %s", pqb_files_shown(path),
+                        strerror(errno));
     }
     if (region)
-        folder_remove(region->life.folder);
+        pqb_files_remove(region->life.folder);
     return PQB_OK;
 }
-
-/* ---- making ---- */
-
-/* Who may use a ledger. */
-struct access {
-    mode_t mode;
-    gid_t group; /* (gid_t)-1 = the maker's */
-};
-
-/* A folder that its group may write to is a place that a group shares: so is a ledger there. */
-static struct access access_of_place(const char *path)
-{
-    struct stat status;
-    char parent[PQB_REGION_PATH];
-    snprintf(parent, sizeof parent, "%s", path);
-    char *slash = strrchr(parent, '/');
-    slash[slash == parent] = 0;
-    if (!stat(parent, &status) && (status.st_mode & S_IWGRP) && !(status.st_mode & S_IWOTH))
-        return (struct access){0660, status.st_gid};
-    return (struct access){0600, (gid_t)-1};
-}
-
-/* Creates a file of the mode, whatever the umask, and tells its inode. -1 with errno. */
-static int make_file(const char *path, struct access access, uint64_t *inode, uint64_t *device)
-{
-    struct stat status;
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, access.mode);
-    if (fd < 0)
-        return -1;
-    if (fchown(fd, (uid_t)-1, access.group) || fchmod(fd, access.mode) || fstat(fd, &status)) {
-        pqb_close(fd);
-        return -1;
-    }
-    *inode = status.st_ino;
-    *device = status.st_dev;
-    return fd;
-}
-
-/* Fills `folder` with lock files and a complete ledger. -1 with errno. */
-static int make_contents(const char *folder, struct access access, uint64_t id)
-{
-    struct pqb_identity identity = {
-        .magic = PQB_MAGIC,
-        .version = PQB_LAYOUT_VERSION,
-        .word_bits = sizeof(void *) * CHAR_BIT,
-        .size = PQB_LEDGER_BYTES,
-        .id = id,
-    };
-    char path[PQB_LIFE_PATH + 8];
-    snprintf(path, sizeof path, "%s/guard", folder);
-    int fd = make_file(path, access, &identity.guard_inode, &identity.locks_device);
-    if (fd < 0)
-        return -1;
-    pqb_close(fd);
-    for (unsigned group = 0; group < PQB_GROUPS; group++) {
-        snprintf(path, sizeof path, "%s/%03u", folder, group);
-        fd = make_file(path, access, &identity.group_inode[group], &identity.locks_device);
-        if (fd < 0)
-            return -1;
-        pqb_close(fd);
-    }
-    identity.checksum = identity_checksum(&identity);
-
-    uint64_t inode, device;
-    snprintf(path, sizeof path, "%s/ledger", folder);
-    fd = make_file(path, access, &inode, &device);
-    if (fd < 0)
-        return -1;
-    /* Space for every byte now: a sparse file on a full tmpfs is SIGBUS in somebody's process. */
-    int code = posix_fallocate(fd, 0, (off_t)PQB_LEDGER_BYTES);
-    /* Dirty: the first visitor builds every list from the claims, of which there are none. */
-    uint32_t dirty = 1;
-    uint64_t now = pqb_now_real();
-    if (!code &&
-        (pwrite(fd, &identity, sizeof identity, 0) != (ssize_t)sizeof identity ||
-         pwrite(fd, &dirty, sizeof dirty, offsetof(struct pqb_header, dirty)) != sizeof dirty ||
-         pwrite(fd, &now, sizeof now, offsetof(struct pqb_header, created_at_ns)) != sizeof now))
-        code = errno ? errno : EIO;
-    pqb_close(fd);
-    errno = code;
-    return code ? -1 : 0;
-}
-
-/* Renames without replacing; by link and unlink where the file system can't. -1 with errno. */
-static int rename_new(const char *from, const char *to)
-{
-    if (!syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */))
-        return 0;
-    if (errno != EINVAL && errno != ENOSYS)
-        return -1;
-    if (link(from, to))
-        return -1;
-    return unlink(from);
-}
-
-/* Makes the ledger, or leaves the one that somebody else made meanwhile. */
-static enum pqb_status make_ledger(const char *path, struct pqb_error *error)
-{
-    char folder[PQB_LIFE_PATH], built[PQB_LIFE_PATH + 8];
-    struct access access = access_of_place(path);
-    uint64_t id = pqb_random();
-    folder_path(path, id, folder);
-    snprintf(built, sizeof built, "%s/ledger", folder);
-
-    int failed = mkdir(folder, 0700);
-    int code = errno;
-    if (!failed) {
-        failed = chown(folder, (uid_t)-1, access.group) ||
-                 chmod(folder, access.mode | ((access.mode & 0440) >> 2)) ||
-                 make_contents(folder, access, id) || rename_new(built, path);
-        code = errno;
-        if (failed)
-            folder_remove(folder);
-    }
-    if (failed && code != EEXIST) {
-        enum pqb_status status = pqb_status_from_errno(code);
-        if (status == PQB_NO_SPACE)
-            return pqb_fail(error, status,
-                            "no space for the ledger %s (%zu KiB): free some, or set "
-                            "PQBUDGET_LEDGER to a path elsewhere",
-                            shown(path), PQB_LEDGER_BYTES / 1024);
-        return pqb_fail(error, status == PQB_ABSENT ? PQB_SYSTEM : status,
-                        "cannot make the ledger %s: %s", shown(path), strerror(code));
-    }
-    if (!failed)
-        sweep(path, id, time(NULL) - STRAY_SECONDS);
-    return PQB_OK;
-}
-
-/* ---- opening ---- */
 
 static int in_group(gid_t group)
 {
@@ -286,19 +78,19 @@ static enum pqb_status check_file(const char *path, const struct stat *status,
     if (!S_ISREG(status->st_mode))
         return pqb_fail(error, PQB_FOREIGN,
                         "%s is not a regular file; remove it, or use another --ledger",
-                        shown(path));
-    int shared = (status->st_mode & 060) == 060 && in_group(status->st_gid);
-    if (status->st_uid != geteuid() && !shared)
+                        pqb_files_shown(path));
+    int is_shared = in_group(status->st_gid) && pqb_files_are_shared(path, status->st_gid);
+    if (status->st_uid != geteuid() && !is_shared)
         return pqb_fail(error, PQB_FOREIGN,
-                        "%s belongs to user %u, not to you; use another --ledger", shown(path),
-                        (unsigned)status->st_uid);
-    if (status->st_mode & 07)
-        return pqb_fail(error, PQB_FOREIGN,
-                        "%s is open to everybody (mode %03o); chmod o= it, or remove it",
-                        shown(path), (unsigned)status->st_mode & 0777);
+                        "%s belongs to user %u, not to you; use another --ledger",
+                        pqb_files_shown(path), (unsigned)status->st_uid);
+    if (status->st_mode & (is_shared ? 07 : 077))
+        return pqb_fail(error, PQB_FOREIGN, "%s is open to others (mode %03o); chmod %s it",
+                        pqb_files_shown(path), (unsigned)status->st_mode & 0777,
+                        is_shared ? "o=" : "600");
     if (status->st_nlink != 1)
         return pqb_fail(error, PQB_FOREIGN, "%s has %lu names instead of one; remove it",
-                        shown(path), (unsigned long)status->st_nlink);
+                        pqb_files_shown(path), (unsigned long)status->st_nlink);
     return PQB_OK;
 }
 
@@ -307,20 +99,24 @@ static enum pqb_status check_identity(const char *path, const struct stat *statu
 {
     static const char remedy[] = "remove it with \"pqbudget reset --force\"";
     if (got < (ssize_t)offsetof(struct pqb_identity, size) || identity->magic != PQB_MAGIC)
-        return pqb_fail(error, PQB_DAMAGED, "%s is not a ledger; %s", shown(path), remedy);
+        return pqb_fail(error, PQB_DAMAGED, "%s is not a ledger; %s", pqb_files_shown(path),
+                        remedy);
     if (identity->word_bits != sizeof(void *) * CHAR_BIT)
         return pqb_fail(error, PQB_WORDSIZE,
                         "%s was made by a %u-bit process, this one has %u; use another --ledger",
-                        shown(path), identity->word_bits, (unsigned)sizeof(void *) * CHAR_BIT);
+                        pqb_files_shown(path), identity->word_bits,
+                        (unsigned)sizeof(void *) * CHAR_BIT);
     if (identity->version != PQB_LAYOUT_VERSION)
         return pqb_fail(error, PQB_VERSION,
                         "%s has layout version %u, this pqbudget needs %u; end its users, then %s",
-                        shown(path), identity->version, PQB_LAYOUT_VERSION, remedy);
+                        pqb_files_shown(path), identity->version, PQB_LAYOUT_VERSION, remedy);
     if (got != (ssize_t)sizeof *identity || (uint64_t)status->st_size != PQB_LEDGER_BYTES)
-        return pqb_fail(error, PQB_DAMAGED, "%s is truncated (%lld bytes of %zu); %s", shown(path),
-                        (long long)status->st_size, PQB_LEDGER_BYTES, remedy);
-    if (identity->size != PQB_LEDGER_BYTES || identity->checksum != identity_checksum(identity))
-        return pqb_fail(error, PQB_DAMAGED, "%s is damaged (checksum); %s", shown(path), remedy);
+        return pqb_fail(error, PQB_DAMAGED, "%s is truncated (%lld bytes of %zu); %s",
+                        pqb_files_shown(path), (long long)status->st_size, PQB_LEDGER_BYTES,
+                        remedy);
+    if (identity->size != PQB_LEDGER_BYTES || identity->checksum != pqb_files_checksum(identity))
+        return pqb_fail(error, PQB_DAMAGED, "%s is damaged (checksum); %s", pqb_files_shown(path),
+                        remedy);
     return PQB_OK;
 }
 
@@ -338,7 +134,7 @@ static enum pqb_status check_locks(const char *path, const char *folder,
         return pqb_fail(error, PQB_NO_ACCESS, "no permission for the lock files %s", folder);
     return pqb_fail(error, PQB_DAMAGED,
                     "the lock files of %s are gone; remove it with \"pqbudget reset --force\"",
-                    shown(path));
+                    pqb_files_shown(path));
 }
 
 /* The region of this file that the process has already, pinned. Under the process lock. */
@@ -372,7 +168,7 @@ static enum pqb_status map_file(int fd, const char *path, const struct stat *sta
     void *map = mmap(NULL, PQB_LEDGER_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (region == MAP_FAILED || map == MAP_FAILED) {
         enum pqb_status failure = pqb_fail(error, pqb_status_from_errno(errno), "cannot map %s: %s",
-                                           shown(path), strerror(errno));
+                                           pqb_files_shown(path), strerror(errno));
         if (region != MAP_FAILED)
             munmap(region, sizeof *region);
         if (map != MAP_FAILED)
@@ -385,7 +181,7 @@ static enum pqb_status map_file(int fd, const char *path, const struct stat *sta
     region->id = identity->id;
     region->guard_inode = identity->guard_inode;
     snprintf(region->path, sizeof region->path, "%s", path);
-    folder_path(path, identity->id, region->life.folder);
+    pqb_files_folder(path, identity->id, region->life.folder);
     region->life.device = identity->locks_device;
     memcpy(region->life.inode, identity->group_inode, sizeof region->life.inode);
     atomic_store(&region->pins, 1);
@@ -415,19 +211,20 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
         if (failure == PQB_FOREIGN)
             return pqb_fail(error, failure,
                             "%s is a symbolic link; remove it, or use another --ledger",
-                            shown(path));
+                            pqb_files_shown(path));
         if (failure == PQB_ABSENT)
-            return pqb_fail(error, failure, "there is no ledger %s yet", shown(path));
+            return pqb_fail(error, failure, "there is no ledger %s yet", pqb_files_shown(path));
         if (errno == EISDIR || errno == ENXIO)
             return pqb_fail(error, PQB_FOREIGN,
                             "%s is not a regular file; remove it, or use another --ledger",
-                            shown(path));
-        return pqb_fail(error, failure, "cannot open %s: %s", shown(path), strerror(errno));
+                            pqb_files_shown(path));
+        return pqb_fail(error, failure, "cannot open %s: %s", pqb_files_shown(path),
+                        strerror(errno));
     }
     enum pqb_status result = PQB_SYSTEM;
     struct pqb_process_hold hold;
     if (fstat(fd, &status)) {
-        pqb_fail(error, result, "cannot stat %s: %s", shown(path), strerror(errno));
+        pqb_fail(error, result, "cannot stat %s: %s", pqb_files_shown(path), strerror(errno));
         goto out;
     }
     if ((result = check_file(path, &status, error)))
@@ -435,11 +232,11 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
     ssize_t got = pread(fd, &identity, sizeof identity, 0);
     if ((result = check_identity(path, &status, got, &identity, error)))
         goto out;
-    folder_path(path, identity.id, folder);
+    pqb_files_folder(path, identity.id, folder);
     if ((result = check_locks(path, folder, &identity, error)))
         goto out;
     if ((result = pqb_process_lock(&hold, pqb_now() + PQB_SECOND))) {
-        pqb_fail(error, result, "cannot open %s: busy", shown(path));
+        pqb_fail(error, result, "cannot open %s: busy", pqb_files_shown(path));
         goto out;
     }
     *region = find_mapped(&status, identity.id);
@@ -470,10 +267,10 @@ static enum pqb_status check_retired(const char *path, struct pqb_region *region
         !stat(path, &status) && status.st_ino == region->inode && status.st_dev == region->device;
     pqb_region_unpin(region);
     if (!is_there)
-        return pqb_fail(error, PQB_ABSENT, "there is no ledger %s yet", shown(path));
+        return pqb_fail(error, PQB_ABSENT, "there is no ledger %s yet", pqb_files_shown(path));
     return pqb_fail(error, PQB_DAMAGED,
                     "%s was given up and is still there; remove it with \"pqbudget reset --force\"",
-                    shown(path));
+                    pqb_files_shown(path));
 }
 
 enum pqb_status pqb_region_open(const char *path, int create, struct pqb_region **region,
@@ -485,7 +282,7 @@ enum pqb_status pqb_region_open(const char *path, int create, struct pqb_region 
         result = check_retired(path, *region, error);
     /* Again and again: the ledger may be reset between our making it and our opening it. */
     for (int tries = 0; result == PQB_ABSENT && create && tries < OPEN_TRIES; tries++) {
-        result = make_ledger(path, error);
+        result = pqb_files_make(path, error);
         if (!result)
             result = open_existing(path, region, error);
         if (!result)

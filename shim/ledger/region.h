@@ -1,12 +1,6 @@
 /*
- * The ledger's file: where it is, making it, checking it, mapping it, giving it up.
- *
- *   /dev/shm/pqbudget.<euid>.<name>        the ledger, linked into place complete
- *   /dev/shm/pqbudget.<euid>.<name>~<id>/  its lock files: guard, 000 … 156
- *
- * The folder is named in the ledger by its random id, each lock file by its inode, so that a ledger
- * is never combined with another's locks. Everything in a process that opens the same file shares
- * one region: the guard is a lock of the whole process (guard.h).
+ * A ledger as this process has it: found, checked, mapped. Everything in a process that opens the
+ * same file shares one region: the guard is a lock of the whole process (guard.h).
  */
 #ifndef PQB_LEDGER_REGION_H
 #define PQB_LEDGER_REGION_H

@@ -1,7 +1,7 @@
 #include "ledger/tick.h"
 
 #include "ledger/admission.h"
-#include "ledger/claim.h"
+#include "ledger/ending.h"
 #include "ledger/os.h"
 #include "ledger/visit.h"
 
@@ -54,12 +54,13 @@ static void look_at(struct pqb_region *region, int probe, unsigned index, uint64
         if (held > 0)
             look_at_living(map, index, ctl, now);
         else if (!held)
-            pqb_claim_bury(map, index, ctl, now);
+            pqb_ending_bury(map, index, ctl, now);
         break;
     }
     case PQB_CLAIM_DRAINING:
-        /* Whoever closed it may have died before he flagged it: it would block in spite of slack. */
-        if (!pqb_claim_drained(map, index, ctl, now) && !map->claim[index].booked_draining)
+        /* Whoever closed it may have died before he flagged it: it would block in spite of slack.
+         */
+        if (!pqb_ending_drained(map, index, ctl, now) && !map->claim[index].booked_draining)
             pqb_books_flag(map, index);
         break;
     case PQB_CLAIM_GONE:

@@ -2,6 +2,7 @@
 
 #include "ledger/admission.h"
 #include "ledger/backend.h"
+#include "ledger/ending.h"
 #include "ledger/guard.h"
 #include "ledger/process.h"
 #include "ledger/registry.h"
@@ -194,7 +195,7 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
         pqb_close(watched[i].fd);
     now = pqb_now();
     for (unsigned i = 0; i < drainers->count; i++)
-        pqb_claim_drained(region->map, drainers->drainer[i].index, drainers->drainer[i].ctl, now);
+        pqb_ending_drained(region->map, drainers->drainer[i].index, drainers->drainer[i].ctl, now);
     /* Only now are signals let in: a handler that leaves by a longjmp would leave the descriptors.
      */
     pqb_process_loud(hold);

@@ -1,6 +1,7 @@
 /* claim.c: taking and giving back, by whatever kind of process, however it ends. */
 #include "ledger/claim.h"
 #include "ledger/admission.h"
+#include "ledger/ending.h"
 #include "ledger/snapshot.h"
 #include "ledger/steer.h"
 #include "ledger/tick.h"
@@ -166,7 +167,7 @@ Test(claim, that_was_freed_by_somebody_is_lost)
     struct pqb_claim claim;
     cr_assert_eq(pqb_wait_acquire(&ledger, &request, 0, &claim, NULL, NULL), PQB_OK);
     uint64_t ctl = atomic_load(&row_of(&claim)->ctl);
-    cr_assert(pqb_claim_bury(region()->map, claim.index, ctl, pqb_now()));
+    cr_assert(pqb_ending_bury(region()->map, claim.index, ctl, pqb_now()));
     cr_assert_eq(pqb_claim_open(&claim, &unseen), PQB_LOST);
     cr_assert_eq(pqb_claim_take(&claim), PQB_LOST);
     pqb_claim_give(&claim, PQB_END_CLOSED);
