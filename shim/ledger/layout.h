@@ -206,9 +206,10 @@ struct pqb_identity {
     uint64_t checksum;
 };
 
-#define PQB_DIRTY_INSIDE 1u  /* an owner of the guard is inside, or died there */
-#define PQB_DIRTY_SUSPECT 2u /* two may have been inside at once: an owner's lock file was closed  \
-                              */
+#define PQB_DIRTY_INSIDE 1u /* an owner of the guard is inside, or died there */
+#define PQB_DIRTY_SUSPECT                                                                          \
+    2u /* two may have been inside at once: an owner's lock file was closed                        \
+        */
 
 struct pqb_header {
     struct pqb_identity identity;
@@ -223,8 +224,8 @@ struct pqb_header {
     _Atomic uint64_t grants;  /* bumped before each grant; lets a reader see that none happened */
     _Atomic uint64_t reaper_until; /* somebody is looking for the dead until then */
     _Atomic uint32_t reap_cursor;
-    uint16_t account_free; /* guard */
-    uint16_t spare0;
+    uint16_t account_free;     /* guard */
+    _Atomic uint16_t rebuilds; /* odd while the books are being rebuilt, and say nothing */
     _Atomic uint64_t next_event;
     uint64_t created_at_ns;                             /* CLOCK_REALTIME */
     _Atomic uint64_t busy[PQB_GROUPS];                  /* bit set: not FREE. A hint to find one */

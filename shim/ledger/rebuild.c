@@ -117,11 +117,14 @@ static void requeue(struct pqb_books *books)
 void pqb_rebuild(struct pqb_books *books)
 {
     books->corrupt = 0;
+    _Atomic uint16_t *rebuilds = &books->map->header.rebuilds;
+    atomic_fetch_or(rebuilds, 1); /* odd already if somebody died in here */
     pqb_registry_repair(books->map);
     forget_books(books);
     for (unsigned i = 0; i < PQB_CLAIMS; i++)
         rebook(books, i);
     requeue(books);
+    atomic_fetch_add(rebuilds, 1);
     for (unsigned i = 0; i < PQB_SERVERS; i++)
         if (books->map->server[i].taken)
             pqb_admission_dispatch(books, i);

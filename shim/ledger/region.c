@@ -79,8 +79,8 @@ static enum pqb_status check_file(const char *path, const struct stat *status,
         return pqb_fail(error, PQB_FOREIGN,
                         "%s is not a regular file; remove it, or use another --ledger",
                         pqb_files_shown(path));
-    int is_shared = in_group(status->st_gid) && pqb_files_are_shared(path, status->st_gid);
-    if (status->st_uid != geteuid() && !is_shared)
+    int is_shared = pqb_files_are_shared(path, status->st_gid);
+    if (status->st_uid != geteuid() && !(is_shared && in_group(status->st_gid)))
         return pqb_fail(error, PQB_FOREIGN,
                         "%s belongs to user %u, not to you; use another --ledger",
                         pqb_files_shown(path), (unsigned)status->st_uid);

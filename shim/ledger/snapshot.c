@@ -130,6 +130,7 @@ static void copy_all(const struct pqb_layout *map, struct pqb_snapshot *snapshot
 {
     struct numbers numbers;
     uint64_t grants = atomic_load(&map->header.grants);
+    unsigned rebuilds = atomic_load(&map->header.rebuilds);
     copy_tables(map, snapshot, &numbers);
     uint64_t now = pqb_now();
     for (unsigned group = 0; group < PQB_GROUPS; group++) {
@@ -141,7 +142,8 @@ static void copy_all(const struct pqb_layout *map, struct pqb_snapshot *snapshot
         }
     }
     /* Without a grant in between, claims only left: each count was true at the start or since. */
-    snapshot->consistent = atomic_load(&map->header.grants) == grants;
+    snapshot->consistent = atomic_load(&map->header.grants) == grants && rebuilds % 2 == 0 &&
+                           atomic_load(&map->header.rebuilds) == rebuilds;
 }
 
 static void count_claims(struct pqb_snapshot *snapshot)

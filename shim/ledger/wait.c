@@ -340,6 +340,7 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
     uint64_t start = pqb_now();
     struct pqb_process self;
     struct pqb_process_hold hold;
+    struct pqb_claim mine = {0};
     int saved = errno;
     *claim = (struct pqb_claim){0};
     pqb_fail(error, PQB_OK, "%s", "");
@@ -352,8 +353,10 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
     do {
         in_wait_process = self.id;
         status =
-            acquire_once(ledger, &self, request, wait_ms, start, claim, obstacle, error, &hold);
+            acquire_once(ledger, &self, request, wait_ms, start, &mine, obstacle, error, &hold);
     } while (status == PQB_LOST && !(status = pqb_process_self(&self)));
+    if (!status)
+        *claim = mine; /* before a signal can make us leave by a longjmp */
     pqb_process_loud(&hold);
     if (status && error && !*error->text)
         pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));

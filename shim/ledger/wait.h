@@ -4,7 +4,8 @@
  *  - a thread that blocks: pqb_wait_acquire does it all;
  *  - a thread that waits for many claims at once, and for other things: it submits claims that ring
  *    its process's bell, sleeps on the bell with pqb_wait_bell or looks at it between other waits,
- *    asks each of its claims with pqb_claim_take, and ticks at least every PQB_TICK_HOT.
+ *    asks each of its claims with pqb_claim_take, and ticks at least every PQB_TICK_HOT. After each
+ *    sleep it calls pqb_region_check before it touches the region.
  *
  * Nobody sleeps unboundedly: a lost wake-up, a dead dispatcher, a stopped process cost a tick.
  */
@@ -38,7 +39,11 @@ enum pqb_status pqb_ledger_region(struct pqb_ledger *ledger, struct pqb_region *
 
 /* Queues a claim and waits up to `wait_ms` (or one of PQB_WAIT_…) for it; 0 doesn't wait. PQB_OK:
  * the claim is CONNECTING. PQB_TIMED_OUT: no slot came free; *obstacle (may be NULL) tells what it
- * was that kept it back. PQB_BUSY: the guard could not be had in all that time. */
+ * was that kept it back. PQB_BUSY: the guard could not be had in all that time.
+ *
+ * A signal handler may leave the wait by siglongjmp; *claim is empty then, and the wait's claim is
+ * given up at the thread's next wait or its end. A handler that jumps at the very moment of success
+ * finds *claim filled: keep it where it can be found. */
 enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_claim_request *request,
                                  long long wait_ms, struct pqb_claim *claim, unsigned *obstacle,
                                  struct pqb_error *error) __attribute__((warn_unused_result));
