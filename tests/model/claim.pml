@@ -475,7 +475,7 @@ begin:
         atomic { summary = 1 };
 #endif
 
-        /* pqb_claim_give: pqb_ending_step, */
+        /* pqb_claim_give: step_down, */
     give:
         atomic {
             assert(row[mine].gen == gen);
@@ -739,7 +739,7 @@ begin:
         :: atomic { state == FREE -> goto look_next }
         fi;
         goto look_flag;
-    bury: /* pqb_ending_bury, pqb_ending_step */
+    bury: /* pqb_claim_bury, step_down */
 #ifdef DRAIN
         atomic { row[other].until = its_gen };
 #endif
@@ -760,7 +760,7 @@ begin:
         };
         goto look_flag;
 #ifdef DRAIN
-    drained: /* pqb_ending_drained: its backend has exited; one never seen, or a time that somebody wrote
+    drained: /* pqb_claim_drained: its backend has exited; one never seen, or a time that somebody wrote
               * for an earlier generation, is over when the model likes. */
         atomic {
             if
