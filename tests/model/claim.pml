@@ -65,6 +65,20 @@
 #define ACCOUNT(p) (p)
 #endif
 
+/* Processes are interchangeable, so let them start in the order of their numbers. */
+#ifdef PAIR
+#define ALIKE(p) ((p) == 2)
+#else
+#define ALIKE(p) 0
+#endif
+
+/* Between two accesses of one step that are two steps in the fine model. */
+#ifdef COARSE
+#define THEN ;
+#else
+#define THEN }; atomic {
+#endif
+
 #define GENERAL_ROOM (LIMIT - RESERVE)
 #define NOBODY 15
 #define NIL C
@@ -132,6 +146,7 @@ typedef process_row {
     bit dead;           /* killed; has still to notice */
     bit alive;
     bit connected; /* ghost: has its socket */
+    bit started;
 };
 process_row proc[N + 1]; /* the last one is the visitor after all have gone */
 
@@ -142,24 +157,52 @@ byte last_granted; /* ghost: the youngest ticket that was granted */
 
 hidden byte k, best, sum, ok; /* scratch of d_steps */
 
+/* How many processes run; when none does, time passes. */
+#define RUNS(p) (proc[p].mode == RUNNING)
 #if N == 2
-#define ALL_QUIET (proc[0].mode && proc[1].mode)
+#define RUNNERS (RUNS(0) + RUNS(1))
 #elif N == 3
-#define ALL_QUIET (proc[0].mode && proc[1].mode && proc[2].mode)
+#define RUNNERS (RUNS(0) + RUNS(1) + RUNS(2))
 #elif N == 4
-#define ALL_QUIET (proc[0].mode && proc[1].mode && proc[2].mode && proc[3].mode)
+#define RUNNERS (RUNS(0) + RUNS(1) + RUNS(2) + RUNS(3))
 #endif
+/* All others have slept for long: what was granted and not taken up is older than WAKE_AGAIN. */
+#define ALONE (RUNNERS == 1)
 
 #ifdef DRAIN
+/* Backends that have lost their clients. */
 #define LEFT_BEHIND(c) (row[c].backend && (!row[c].life || row[c].state == DRAINING))
 #if C == 2
-#define QUIET (ALL_QUIET && !LEFT_BEHIND(0) && !LEFT_BEHIND(1))
+#define BACKENDS (LEFT_BEHIND(0) || LEFT_BEHIND(1))
 #elif C == 3
-#define QUIET (ALL_QUIET && !LEFT_BEHIND(0) && !LEFT_BEHIND(1) && !LEFT_BEHIND(2))
+#define BACKENDS (LEFT_BEHIND(0) || LEFT_BEHIND(1) || LEFT_BEHIND(2))
 #endif
 #else
-#define QUIET ALL_QUIET
+#define BACKENDS 0
 #endif
+#define QUIET (!RUNNERS && !BACKENDS)
+
+#ifdef DRAIN
+#define VISITS 4
+#else
+#define VISITS 2
+#endif
+
+/* Grants come in the order of the tickets, whatever dies, where nothing else may hold a claim back. */
+#define IN_ORDER (!TAKEBACKS && !STOPS && !RESERVE)
+
+/* What a look leaves alone without a step of its own. */
+#ifdef COARSE
+#define SAYS_NOTHING(c) \
+    (!row[c].busy || c == mine || (row[c].life && row[c].state != GRANTED && row[c].state != GONE))
+#else
+#define SAYS_NOTHING(c) (!row[c].busy || c == mine)
+#endif
+
+/* A grant that was flagged because it has not been taken up for long, while others wait. */
+#define LIES(c) (row[c].state == GRANTED && waiting)
+
+#define IS_STOPPED(c) (row[c].life && proc[row[c].life - 1].mode == STOPPED)
 
 #define IS_WANTED(s) ((s) >= WAITING && (s) <= OPEN)
 #define IS_HELD(s) ((s) >= GRANTED && (s) <= DRAINING)
@@ -188,7 +231,8 @@ inline make_free(c) {
     row[c].busy = 0;
     row[c].skipped = 0;
     row[c].owner = 0;
-    row[c].ticket = 0
+    row[c].ticket = 0;
+    row[c].word = 0
 }
 
 /* pqb_books_settle, with strike_out. */
@@ -297,16 +341,18 @@ inline first_eligible() {
     at = 0
 }
 
-/* recharge: into `pick` a reserve claim that general has room for, or NIL. */
+/* recharge: a reserve claim that general has room for; `ok` says whether there was one. */
 inline recharge() {
+    ok = 0;
+    pick = 0;
     if
     :: RESERVE && reserve && general < GENERAL_ROOM ->
         do
-        :: pick < C && row[pick].booked == IN_RESERVE -> break
-        :: pick < C && row[pick].booked != IN_RESERVE -> pick++
-        :: else -> pick = 0
+        :: row[pick].booked == IN_RESERVE -> break
+        :: else -> pick++
         od;
         charge(pick, IN_GENERAL);
+        pick = 0;
         ok = 1
     :: else
     fi
@@ -377,6 +423,37 @@ inline forget_stack() {
 #define UNSKIP 2
 #define GIVE 3
 
+/* pqb_guard_enter, got the lock. Death between the lock and `dirty` changes nothing: one step. */
+inline get_in() {
+    guard = me + 1;
+    if
+#ifndef BROKEN_REBUILD
+    :: dirty -> goto rebuild
+#endif
+    :: else -> dirty = 1; goto harvest
+    fi
+}
+
+/* The visit is over, successful or not. */
+inline get_on() {
+    again = 0;
+    if
+    :: reason == SUBMIT || reason == UNSKIP -> goto wait
+    :: reason == TICK && mine < C -> goto ticked
+    :: reason == TICK && mine == C -> left++; goto seen
+    :: else -> goto over
+    fi
+}
+
+/* pqb_visit_enter is through; `again`: a visit after a visit only serves what is pending. */
+inline harvested() {
+    if
+    :: !again && reason == SUBMIT -> goto enqueue
+    :: !again && reason == TICK -> stage = BY_VISITOR; goto dispatch
+    :: else -> goto leave
+    fi
+}
+
 proctype Process(byte me) {
     byte left = LIVES;
     byte mine;    /* the claim: index */
@@ -386,27 +463,24 @@ proctype Process(byte me) {
     byte state;   /*       the control word that was read */
     byte its_gen;
     byte wakes;   /* books.wake */
-    bit again;    /* a visit after a visit: only for what is pending */
+    bit again;    /* this visit is one more, or was asked for by `serve` */
 
-begin:
+end_begin: /* the visitor stays here if somebody is stopped for ever */
     if
     :: atomic {
-        me < N && left && !proc[me].dead ->
+        me < N && left && (!me || ALIKE(me) || proc[me - 1].started) ->
             left--;
-            proc[me].alive = 1;
-            proc[me].mode = RUNNING
+            proc[me].alive = 1
         }
-    :: me < N && !left -> goto over
-    :: atomic { me == N && ended == N -> mine = NIL; left = 0; reason = TICK }; goto look
+    :: atomic { me < N && !left -> proc[me].mode = ENDED; ended++; goto end_process }
+    :: atomic { me == N && ended == N -> mine = NIL; left = 0; reason = TICK; goto look }
     fi;
 
     {
-        skip;
         /* find_free, pqb_life_take: locking the byte is the allocation. The trial of a byte whose
          * claim turns out not to be FREE is left out. */
-    take_life:
         atomic {
-            mine = 0;
+            proc[me].started = 1;
             do
             :: mine < C && (row[mine].state != FREE || row[mine].life) -> mine++
             :: else -> break
@@ -415,18 +489,18 @@ begin:
             :: mine < C ->
                 row[mine].life = me + 1;
                 proc[me].claim = mine;
-                gen = row[mine].gen + 1
-            :: else -> goto no_row /* PQB_FULL */
+                gen = row[mine].gen + 1;
+                reason = SUBMIT
+            :: else -> goto over /* PQB_FULL */
             fi
         };
-        reason = SUBMIT;
-        goto enter;
+        atomic { guard == 0 -> get_in() };
 
         /* wait_for: the word before the state, then pqb_claim_take. */
     wait:
-        atomic { row[mine].word = 0 };
-    take:
         atomic {
+            row[mine].word = 0
+            THEN
             assert(row[mine].gen == gen && row[mine].state != GONE);
             if
             :: row[mine].state == GRANTED ->
@@ -438,11 +512,9 @@ begin:
                 row[mine].skipped = 0;
                 reason = UNSKIP;
                 goto flag
-            :: else
+            :: else -> reason = TICK; goto look
             fi
         };
-        reason = TICK;
-        goto look;
 
     ticked:
         atomic {
@@ -452,13 +524,11 @@ begin:
             fi
         };
         if
-        :: atomic { proc[me].mode == RUNNING -> goto wait }                       /* woken */
-        :: atomic { early && proc[me].mode == ASLEEP -> early--; proc[me].mode = RUNNING; goto wait }
-        :: atomic { QUIET && late -> late--; proc[me].mode = RUNNING; goto wait } /* its time was over */
-        :: atomic {
-            giveups && proc[me].mode == ASLEEP -> giveups--; proc[me].mode = RUNNING; goto give
-            }
-        :: atomic { stops && proc[me].mode == ASLEEP -> stops--; proc[me].mode = STOPPED };
+        :: atomic { proc[me].mode == RUNNING -> goto wait } /* woken */
+        :: atomic { proc[me].mode && early -> early--; proc[me].mode = RUNNING; goto wait }
+        :: atomic { QUIET && late -> late--; proc[me].mode = RUNNING; goto wait }
+        :: atomic { proc[me].mode && giveups -> giveups--; proc[me].mode = RUNNING; goto give }
+        :: atomic { proc[me].mode && stops -> stops--; proc[me].mode = STOPPED };
         end_stopped:
             false
         fi;
@@ -471,14 +541,16 @@ begin:
             assert(row[mine].gen == gen && row[mine].state == CONNECTING);
             row[mine].state = OPEN
         };
-        atomic { row[mine].pending = 1 };
-        atomic { summary = 1 };
+        atomic { row[mine].pending = 1 THEN summary = 1 };
 #endif
 
         /* pqb_claim_give: step_down, */
     give:
+#ifdef BROKEN_UNLOCK
+        atomic { row[mine].life = 0 };
+#endif
         atomic {
-            assert(row[mine].gen == gen);
+            assert(row[mine].gen == gen && IS_WANTED(row[mine].state));
             proc[me].connected = 0;
 #ifdef DRAIN
             row[mine].until = gen;
@@ -488,44 +560,35 @@ begin:
 #endif
             reason = GIVE
         };
-        /* pqb_books_flag, */
-    flag:
-        atomic { row[mine].pending = 1 };
-        atomic { summary = 1 };
+    flag: /* pqb_books_flag */
+        atomic {
+            row[mine].pending = 1
+            THEN
+            summary = 1;
+            if
+            :: reason == UNSKIP -> goto serve
+            :: else
+            fi
+        };
         /* pqb_life_give, */
-        if
-        :: atomic { reason == GIVE -> row[mine].life = 0; proc[me].claim = NIL; mine = NIL }
-        :: reason != GIVE
-        fi;
+        atomic { row[mine].life = 0; proc[me].claim = NIL; mine = NIL };
         /* pqb_visit_serve: somebody_waits, and a try. */
     serve:
         atomic {
             again = 1;
             if
-            :: waiting -> goto try
-            :: else -> goto visited
+            :: waiting
+            :: else -> get_on()
             fi
         };
 
         /* ---- a visit (visit.c) ---- */
 
-    enter: /* pqb_guard_enter. Death between the lock and `dirty` changes nothing: one step. */
-        atomic { guard == 0 -> guard = me + 1; goto inside };
     try:
         atomic {
             if
-            :: guard == 0 -> guard = me + 1; goto inside
-            :: else -> goto visited /* PQB_BUSY: whoever is inside looks again */
-            fi
-        };
-
-    inside:
-        atomic {
-            if
-#ifndef BROKEN_REBUILD
-            :: dirty -> goto rebuild
-#endif
-            :: else -> dirty = 1; goto harvest
+            :: guard == 0 -> get_in()
+            :: else -> get_on() /* PQB_BUSY: whoever is inside looks again */
             fi
         };
 
@@ -538,8 +601,9 @@ begin:
             :: at < C -> row[at].busy = 0; row[at].pending = 0; at++
             :: else -> at = 0; break
             od
+            THEN
+            summary = 0
         };
-        atomic { summary = 0 };
     rebooking:
         atomic {
             d_step { rebook(at) };
@@ -563,10 +627,9 @@ begin:
         atomic {
             if
             :: summary -> summary = 0
-            :: else -> goto harvested
+            :: else -> harvested()
             fi
-        };
-        atomic {
+            THEN
             do
             :: at < C -> mask = mask | (row[at].pending << at); row[at].pending = 0; at++
             :: else -> at = 0; break
@@ -579,19 +642,17 @@ begin:
             :: else -> break
             od;
             if
-            :: at == C -> at = 0; mask = 0; goto settled
-            :: else
+            :: at < C
+            :: at == C && served -> at = 0; mask = 0; served = 0; stage = BY_HARVEST; goto dispatch
+            :: else -> at = 0; mask = 0; harvested()
             fi;
             settle(at);
             served = 1;
-            /* lies_untouched: old, or its owner slow enough to be taken for stopped */
+            /* lies_untouched: its owner is stopped, or so slow that he might be */
             if
-            :: row[at].state == GRANTED && waiting && row[at].life && takebacks &&
-                   proc[row[at].life - 1].mode != STOPPED -> takebacks--
-            :: row[at].state == GRANTED && waiting && row[at].life &&
-                   proc[row[at].life - 1].mode == STOPPED
-            :: !(row[at].state == GRANTED && waiting && row[at].life &&
-                   proc[row[at].life - 1].mode == STOPPED) -> at++; goto settling
+            :: LIES(at) && IS_STOPPED(at)
+            :: LIES(at) && !IS_STOPPED(at) && takebacks -> takebacks--
+            :: !(LIES(at) && IS_STOPPED(at)) -> at++; goto settling
             fi
         };
         /* pqb_admission_take_back */
@@ -602,22 +663,8 @@ begin:
             fi
         };
         atomic { settle(at); at++; goto settling };
-    settled:
-        atomic {
-            if
-            :: served -> served = 0; stage = BY_HARVEST; goto dispatch
-            :: else
-            fi
-        };
-    harvested:
-        atomic {
-            if
-            :: !again && reason == TICK -> stage = BY_VISITOR; goto dispatch /* pqb_tick */
-            :: again || reason > TICK -> goto leave
-            :: else
-            fi
-        };
-        /* pqb_books_enter: the claim is published, then queued. */
+
+    enqueue: /* pqb_books_enter: the claim is published, then queued. */
         atomic {
             tickets++;
             row[mine].ticket = tickets;
@@ -634,35 +681,37 @@ begin:
             d_step { first_eligible() };
             if
             :: pick < C -> goto grant
-            :: else -> pick = 0; recharge()
+            :: else
             fi;
-            pick = 0;
+            d_step { recharge() };
             if
             :: ok -> ok = 0; goto dispatch
             :: !ok && stage == BY_REBUILD -> goto harvest
-            :: !ok && stage == BY_HARVEST -> goto harvested
+            :: !ok && stage == BY_HARVEST -> harvested()
             :: else -> goto leave
             fi
         };
     grant:
         atomic {
             if
-            :: row[pick].state == WAITING -> /* no other state can have come but GONE */
+            :: row[pick].state == WAITING ->
                 row[pick].state = GRANTED;
                 d_step { check_limit() };
-#if !TAKEBACKS && !STOPS && !RESERVE
+#if IN_ORDER
                 assert(row[pick].ticket > last_granted);
                 last_granted = row[pick].ticket;
 #endif
                 late = LATE
-            :: else -> settle(pick); pick = 0; pool = 0; goto dispatch
+            :: else -> settle(pick); pick = 0; pool = 0; goto dispatch /* given up this moment */
             fi
         };
         atomic {
             charge(pick, pool);
             settle(pick);
             if /* pqb_books_wake */
-            :: reason != SUBMIT || pick != mine -> row[pick].word = 1; wakes = wakes | (1 << pick)
+            :: again || reason != SUBMIT || pick != mine ->
+                row[pick].word = 1;
+                wakes = wakes | (1 << pick)
             :: else
             fi;
             pick = 0;
@@ -670,80 +719,93 @@ begin:
             goto dispatch
         };
 
-    leave: /* pqb_guard_leave; wake_all */
-        atomic { forget_stack(); dirty = 0; guard = 0 };
-        if
-        :: atomic {
-            wakes ->
-                do
-                :: other < C && HAS(wakes, other) -> wake(other); other++
-                :: other < C && !HAS(wakes, other) -> other++
-                :: else -> other = 0; wakes = 0; break
-                od
-            }
-        :: !wakes
-        fi;
-        /* pqb_visit_close: is anything pending, and does anybody wait? */
-        again = 1;
-#ifdef BROKEN_NO_RECHECK
-        goto visited;
-#endif
+    leave: /* pqb_guard_leave, */
         atomic {
+            forget_stack();
+            dirty = 0;
+            guard = 0;
+            again = 1;
+            if
+            :: wakes
+            :: else -> goto close
+            fi
+        };
+        /* wake_all; pqb_visit_close: is anything pending, and does anybody wait? */
+        atomic {
+            d_step {
+                k = 0;
+                do
+                :: k < C && HAS(wakes, k) -> wake(k); k++
+                :: k < C && !HAS(wakes, k) -> k++
+                :: else -> break
+                od;
+                k = 0;
+                wakes = 0
+            }
+        };
+    close:
+        atomic {
+#ifdef BROKEN_NO_RECHECK
+            get_on();
+#endif
             if
             :: summary
-            :: else -> goto visited
+            :: else -> get_on()
             fi
-        };
-        atomic {
+            THEN
             if
             :: waiting -> goto try
-            :: else
+            :: else -> get_on()
             fi
         };
-    visited:
-        atomic {
-            again = 0;
-            if
-            :: reason == SUBMIT || reason == UNSKIP -> goto wait
-            :: reason == TICK && mine < C -> goto ticked
-            :: reason == TICK && mine == C -> left++; goto seen
-            :: else
-            fi
-        };
-        goto gone;
 
         /* ---- pqb_tick_look ---- */
 
     look:
         atomic {
+            do
+            :: other < C && SAYS_NOTHING(other) -> other++
+            :: else -> break
+            od;
             if
-            :: other < C && (!row[other].busy || other == mine) -> other++; goto look
-            :: other < C && row[other].busy && other != mine ->
-                state = row[other].state;
-                its_gen = row[other].gen
+#ifdef BROKEN_PROBE
+            :: other < C -> its_gen = !row[other].life
+#else
+            :: other < C -> state = row[other].state; its_gen = row[other].gen
+#endif
             :: else -> other = 0; goto looked
             fi
         };
-        if
-        :: atomic { IS_WANTED(state) && row[other].life -> /* pqb_life_probe; look_at_living */
-            if
-            :: state == GRANTED -> wake(other); state = GONE
-            :: else -> goto look_next
-            fi
-            }
-        :: atomic { IS_WANTED(state) && !row[other].life -> goto bury }
-#ifdef DRAIN
-        :: atomic { state == DRAINING -> goto drained }
-#endif
-        :: atomic { state == GONE }
-        :: atomic { state == FREE -> goto look_next }
-        fi;
-        goto look_flag;
-    bury: /* pqb_claim_bury, step_down */
-#ifdef DRAIN
-        atomic { row[other].until = its_gen };
-#endif
         atomic {
+#ifdef BROKEN_PROBE
+            state = row[other].state;
+            if
+            :: IS_WANTED(state) && its_gen -> its_gen = row[other].gen; goto bury
+            :: IS_WANTED(state) && !its_gen -> goto look_next
+            :: else
+            fi;
+#endif
+            if
+            :: IS_WANTED(state) && row[other].life -> /* pqb_life_probe; look_at_living */
+                if
+                :: state == GRANTED && IS_STOPPED(other) -> goto look_flag
+                :: state == GRANTED && takebacks -> goto look_flag
+                :: state == GRANTED && (EARLY || LATE) -> wake(other); goto look_next
+                :: !(state == GRANTED && (IS_STOPPED(other) || (LATE && ALONE))) -> goto look_next
+                fi
+            :: IS_WANTED(state) && !row[other].life -> goto bury
+            :: state == DRAINING -> goto drained
+            :: state == GONE -> goto look_flag
+            :: state == FREE -> goto look_next
+            fi
+        };
+    bury: /* pqb_claim_bury, step_down */
+        atomic {
+#ifdef DRAIN
+            row[other].until = its_gen;
+        };
+        atomic {
+#endif
             if
 #ifdef BROKEN_BURY
             :: row[other].state == state ->
@@ -759,14 +821,14 @@ begin:
             fi
         };
         goto look_flag;
+    drained: /* pqb_claim_drained: its backend has exited; or was never seen, and then its time is
+              * over when the model likes */
 #ifdef DRAIN
-    drained: /* pqb_claim_drained: its backend has exited; one never seen, or a time that somebody wrote
-              * for an earlier generation, is over when the model likes. */
         atomic {
             if
             :: !row[other].seen || !row[other].backend
 #ifdef BROKEN_UNTIL
-            :: row[other].until != row[other].gen
+            :: row[other].until != row[other].gen /* somebody else's time: may be long over */
 #endif
             :: row[other].seen && row[other].backend -> goto look_next
             fi
@@ -781,52 +843,42 @@ begin:
         };
 #endif
     look_flag:
-        atomic { row[other].pending = 1 };
-        atomic { summary = 1 };
+        atomic { row[other].pending = 1 THEN summary = 1 };
     look_next:
         atomic { other++; state = 0; its_gen = 0; goto look };
-    looked: /* pqb_tick: TICK_PATIENCE, then without */
+    looked: /* pqb_tick: tries for TICK_PATIENCE, then does without */
         atomic {
             if
-            :: guard == 0 -> guard = me + 1; goto inside
-            :: guard != 0 -> goto visited
+            :: guard == 0 -> get_in()
+            :: guard != 0 -> get_on()
             fi
         };
 
-        /* The visitor comes twice, and once more for backends. */
+        /* The visitor after all have gone ticks twice, and twice more for the backends. */
     seen:
         if
-#ifdef DRAIN
-        :: atomic { left < 4 && !LEFT_BEHIND(0) && !LEFT_BEHIND(1) -> goto look }
-        :: left == 4
-#else
-        :: atomic { left < 2 -> goto look }
-        :: left == 2
-#endif
+        :: atomic { left < VISITS && !BACKENDS -> goto look }
+        :: left == VISITS
         fi;
         /* Never lost: nothing is counted any more. */
         atomic {
             other = 0;
             do
             :: other < C ->
-                assert(row[other].state == FREE || row[other].life);
-                assert(row[other].state == FREE || row[other].booked == IN_QUEUE);
+                assert(row[other].state == FREE);
+                assert(row[other].booked == NONE);
                 other++
             :: else -> break
             od;
-            assert(general == 0 && reserve == 0);
-            assert(STOPS || waiting == 0)
+            assert(general == 0 && reserve == 0 && waiting == 0);
+            goto end_process
         };
-        goto over;
-
-    no_row:
-        skip;
-    gone:
-        atomic { assert(!proc[me].dead); proc[me].alive = 0 }
     } unless {
         proc[me].dead
     };
-    /* One life is over; nothing of it is left. */
+
+    /* One life is over; nothing is left of it. */
+over:
     atomic {
         mine = 0;
         gen = 0;
@@ -839,15 +891,15 @@ begin:
         proc[me].claim = NIL;
         proc[me].dead = 0;
         proc[me].alive = 0;
-        goto begin
+        proc[me].mode = RUNNING;
+        goto end_begin
     };
-over:
-    atomic { proc[me].mode = ENDED; ended++ }
+end_process:
+    skip
 }
 
 /* The kernel, when somebody dies: his life locks go, the guard goes, his socket is closed. */
 inline kill(victim) {
-    crashes--;
     proc[victim].dead = 1;
     proc[victim].alive = 0;
     proc[victim].connected = 0;
@@ -874,13 +926,28 @@ inline kill(victim) {
 proctype Killer() {
 end_killer:
     do
-    :: d_step { crashes && proc[0].alive -> kill(0) }
-    :: d_step { crashes && proc[1].alive -> kill(1) }
+#ifdef PAIR
+    :: d_step {
+        crashes && (proc[0].alive || proc[1].alive) ->
+            crashes--;
+            if
+            :: proc[0].alive -> kill(0)
+            :: else
+            fi;
+            if
+            :: proc[1].alive -> kill(1)
+            :: else
+            fi
+        }
+#else
+    :: d_step { crashes && proc[0].alive -> crashes--; kill(0) }
+    :: d_step { crashes && proc[1].alive -> crashes--; kill(1) }
+#endif
 #if N > 2
-    :: d_step { crashes && proc[2].alive -> kill(2) }
+    :: d_step { crashes && proc[2].alive -> crashes--; kill(2) }
 #endif
 #if N > 3
-    :: d_step { crashes && proc[3].alive -> kill(3) }
+    :: d_step { crashes && proc[3].alive -> crashes--; kill(3) }
 #endif
     od
 }
