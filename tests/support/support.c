@@ -3,6 +3,7 @@
 #include "ledger/snapshot.h"
 
 #include <dirent.h>
+#include <glob.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,12 +35,27 @@ void support_ledger_open(struct pqb_ledger *ledger)
     }
 }
 
+static void remove_all(const char *path, const char *suffix)
+{
+    char pattern[PQB_REGION_PATH + 8];
+    glob_t found;
+    snprintf(pattern, sizeof pattern, "%s%s", path, suffix);
+    if (!glob(pattern, 0, NULL, &found))
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            remove(found.gl_pathv[i]);
+    globfree(&found);
+}
+
 void support_ledger_end(struct pqb_ledger *ledger)
 {
     struct pqb_region *region = atomic_load(&ledger->region);
     enum pqb_status removed = pqb_region_remove(ledger->path, region, NULL);
     (void)removed; /* the test may have done it itself */
     pqb_ledger_close(ledger);
+    /* Lock files of ledgers that the test removed by hand: the ledger's next maker would sweep
+     * them. */
+    remove_all(ledger->path, "~*/*");
+    remove_all(ledger->path, "~*");
 }
 
 pid_t support_fork(void)
