@@ -251,7 +251,7 @@ static enum pqb_status open_existing(const char *path, struct pqb_region **regio
 out:
     /* Somebody removed it while we looked: what was found wrong is of no interest. */
     if (result && !is_at(path, &status))
-        result = pqb_fail(error, PQB_ABSENT, "there is no ledger %s yet", path);
+        result = pqb_fail(error, PQB_ABSENT, "there is no ledger %s yet", pqb_files_shown(path));
     pqb_close(fd);
     return result;
 }

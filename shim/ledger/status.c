@@ -1,6 +1,5 @@
 #include "ledger/status.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -67,29 +66,4 @@ enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const 
                 *c = '?';
     }
     return status;
-}
-
-enum pqb_status pqb_status_from_errno(int code)
-{
-    switch (code) {
-    case EMFILE:
-    case ENFILE:
-        return PQB_NO_DESCRIPTOR;
-    case ENOSPC:
-    case EDQUOT:
-        return PQB_NO_SPACE;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return PQB_NO_ACCESS;
-    case ENOMEM:
-        return PQB_NO_MEMORY;
-    case ENOENT:
-    case ENOTDIR:
-        return PQB_ABSENT;
-    case ELOOP:
-        return PQB_FOREIGN;
-    default:
-        return PQB_SYSTEM;
-    }
 }

@@ -2,6 +2,7 @@
 #ifndef PQB_LEDGER_STATUS_H
 #define PQB_LEDGER_STATUS_H
 
+#include <errno.h>
 #include <stddef.h>
 
 enum pqb_status {
@@ -46,7 +47,31 @@ struct pqb_error {
 enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* The status that stands for an errno of open, mmap, fallocate and the like. */
-enum pqb_status pqb_status_from_errno(int code);
+/* The status that stands for an errno of open, mmap, fallocate and the like. Never PQB_OK; inline
+ * so that an analyser sees it. */
+static inline enum pqb_status pqb_status_from_errno(int code)
+{
+    switch (code) {
+    case EMFILE:
+    case ENFILE:
+        return PQB_NO_DESCRIPTOR;
+    case ENOSPC:
+    case EDQUOT:
+        return PQB_NO_SPACE;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return PQB_NO_ACCESS;
+    case ENOMEM:
+        return PQB_NO_MEMORY;
+    case ENOENT:
+    case ENOTDIR:
+        return PQB_ABSENT;
+    case ELOOP:
+        return PQB_FOREIGN;
+    default:
+        return PQB_SYSTEM;
+    }
+}
 
 #endif

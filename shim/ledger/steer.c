@@ -334,8 +334,7 @@ static enum pqb_status retire(struct pqb_region *region, int force, struct pqb_e
 {
     struct pqb_visit visit;
     pqb_tick_look(region, PQB_CLAIMS);
-    enum pqb_status entered = pqb_visit_begin(&visit, region, pqb_now() + PATIENCE);
-    enum pqb_status status = entered;
+    enum pqb_status status, entered = pqb_visit_begin(&visit, region, pqb_now() + PATIENCE);
     unsigned live = count_live(region->map);
     if (entered && !force)
         return pqb_fail(error, entered, "%s: %s", region->path, pqb_status_text(entered));

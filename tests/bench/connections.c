@@ -191,7 +191,7 @@ static void measure_road(enum road road, const char *name, unsigned slack,
 
 int main(int count, char **arguments)
 {
-    struct server roomy, tight[2];
+    struct server roomy = {0}, tight[2] = {0};
     if (count != 4)
         measure_fail("usage: connections 'DIR PORT' 'DIR PORT' 'DIR PORT'");
     server_read(&roomy, arguments[1]);

@@ -1216,16 +1216,6 @@ static void *room_for(size_t bytes)
     return memory;
 }
 
-static pid_t tracer;
-
-/* Children die with us. */
-static void on_end(int signal_number)
-{
-    if (getpid() == tracer)
-        (void)!pqb_region_remove(ledger.path, atomic_load(&ledger.region), NULL);
-    _exit(128 + signal_number);
-}
-
 int main(int count, char **arguments)
 {
     uint64_t start = pqb_now();
@@ -1238,9 +1228,6 @@ int main(int count, char **arguments)
     prctl(PR_SET_NAME, "postgres"); /* the parent of the backends */
     seed = (uint64_t)getpid();
     support_ledger_open(&ledger);
-    tracer = getpid();
-    signal(SIGTERM, on_end);
-    signal(SIGINT, on_end);
     map = atomic_load(&ledger.region)->map;
     must(!pqb_tick(atomic_load(&ledger.region), 0, NULL), "the first visit");
     pristine = room_for(sizeof *map);

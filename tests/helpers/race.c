@@ -16,8 +16,8 @@
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race:pqb_snapshot_take\n"  /* a copy between two equal control words */
-           "race_top:look_at\n"        /* flags a claim too many */
+    return "race:pqb_snapshot_take\n"   /* a copy between two equal control words */
+           "race_top:look_at\n"         /* flags a claim too many */
            "race_top:pqb_ending_bury\n" /* reads, then compare-and-swap */
            "race_top:pqb_ending_drained\n"
            "race_top:watch_drainers\n"

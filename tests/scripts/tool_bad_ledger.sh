@@ -85,7 +85,7 @@ every 'is a symbolic link; remove it, or use another --ledger'
 rm "$ledger"
 fresh
 chmod 666 "$ledger"
-every 'is open to everybody .*chmod o= it, or remove it'
+every 'is open to others .*chmod 600 it'
 fresh
 ln "$ledger" "$ledger.second"
 every 'has 2 names instead of one; remove it'

@@ -1,5 +1,5 @@
-/* backend.c: recognising a server's process and noticing that it has gone. Its name is what counts, so
- * that children of this test can play one. */
+/* backend.c: recognising a server's process and noticing that it has gone. Its name is what counts,
+ * so that children of this test can play one. */
 #include "ledger/backend.h"
 #include "support/support.h"
 

@@ -295,8 +295,8 @@ static int lives_on_in_child(int raw, enum pqb_claim_state state)
     }
     support_reap(parent);
     /* A child closes its copies some time after its parent came out of fork. */
-    int locked = state == PQB_CLAIM_OPEN ? is_locked(taken->index)
-                                         : !wait_until(!is_locked(taken->index));
+    int locked =
+        state == PQB_CLAIM_OPEN ? is_locked(taken->index) : !wait_until(!is_locked(taken->index));
     cr_assert_eq(kill(atomic_load(child), 0), 0);
     kill(atomic_load(child), SIGKILL);
     cr_assert(wait_until(!is_locked(taken->index)));
@@ -419,8 +419,8 @@ Test(life, held_through_a_fork_is_not_kept_for_the_next_claim)
     support_kill(child);
 }
 
-/* Both have the same description in their pool. Would both use it, each would be granted the lock of
- * a byte that the other has. */
+/* Both have the same description in their pool. Would both use it, each would be granted the lock
+ * of a byte that the other has. */
 Test(life, a_raw_clone_child_uses_descriptions_of_its_own)
 {
     struct taken *mine = support_shared(sizeof *mine), parents;

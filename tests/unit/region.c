@@ -56,7 +56,7 @@ static unsigned entries(int removes)
     unsigned count = 0;
     DIR *directory = opendir(parent);
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        if (strncmp(entry->d_name, slash + 1, strlen(slash + 1)))
+        if (strstr(entry->d_name, slash + 1) != entry->d_name)
             continue;
         count++;
         if (!removes)
