@@ -159,7 +159,9 @@ hidden byte k, best, sum, ok; /* scratch of d_steps */
 
 /* How many processes run; when none does, time passes. */
 #define RUNS(p) (proc[p].mode == RUNNING)
-#if N == 2
+#if N == 1
+#define RUNNERS RUNS(0)
+#elif N == 2
 #define RUNNERS (RUNS(0) + RUNS(1))
 #elif N == 3
 #define RUNNERS (RUNS(0) + RUNS(1) + RUNS(2))
@@ -182,6 +184,14 @@ hidden byte k, best, sum, ok; /* scratch of d_steps */
 #endif
 #define QUIET (!RUNNERS && !BACKENDS)
 
+/* The visitor who comes when all have gone; or, with STATUS, one who comes when he likes and looks. */
+#ifdef STATUS
+#define COMES true
+#define COMES_LAST 0
+#else
+#define COMES (ended == N)
+#define COMES_LAST 1
+#endif
 #ifdef DRAIN
 #define VISITS 4
 #else
@@ -473,7 +483,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             proc[me].alive = 1
         }
     :: atomic { me < N && !left -> proc[me].mode = ENDED; ended++; goto end_process }
-    :: atomic { me == N && ended == N -> mine = NIL; left = 0; reason = TICK; goto look }
+    :: atomic { me == N && COMES -> mine = NIL; left = 0; reason = TICK; goto look }
     fi;
 
     {
@@ -501,7 +511,8 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         atomic {
             row[mine].word = 0
             THEN
-            assert(row[mine].gen == gen && row[mine].state != GONE);
+            assert(row[mine].gen == gen); /* nobody buries the living */
+            assert(row[mine].state == WAITING || row[mine].state == GRANTED);
             if
             :: row[mine].state == GRANTED ->
                 row[mine].state = CONNECTING;
@@ -790,7 +801,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
                 if
                 :: state == GRANTED && IS_STOPPED(other) -> goto look_flag
                 :: state == GRANTED && takebacks -> goto look_flag
-                :: state == GRANTED && (EARLY || LATE) -> wake(other); goto look_next
+                :: state == GRANTED && !IS_STOPPED(other) && (EARLY || LATE) -> wake(other); goto look_next
                 :: !(state == GRANTED && (IS_STOPPED(other) || (LATE && ALONE))) -> goto look_next
                 fi
             :: IS_WANTED(state) && !row[other].life -> goto bury
@@ -857,12 +868,13 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         /* The visitor after all have gone ticks twice, and twice more for the backends. */
     seen:
         if
-        :: atomic { left < VISITS && !BACKENDS -> goto look }
+        :: atomic { left < VISITS && (!COMES_LAST || !BACKENDS) -> goto look }
         :: left == VISITS
         fi;
         /* Never lost: nothing is counted any more. */
         atomic {
             other = 0;
+#ifndef STATUS
             do
             :: other < C ->
                 assert(row[other].state == FREE);
@@ -871,6 +883,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             :: else -> break
             od;
             assert(general == 0 && reserve == 0 && waiting == 0);
+#endif
             goto end_process
         };
     } unless {
