@@ -1,5 +1,6 @@
 #include "ledger/status.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -53,17 +54,19 @@ int pqb_status_is_failure(enum pqb_status status)
     return status >= PQB_FULL;
 }
 
-enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const char *format, ...)
+int pqb_error_write(struct pqb_error *error, const char *format, ...)
 {
-    if (error) {
-        va_list arguments;
-        va_start(arguments, format);
-        vsnprintf(error->text, sizeof error->text, format, arguments);
-        va_end(arguments);
-        /* One line, whatever was in a name or a path. */
-        for (char *c = error->text; *c; c++)
-            if ((unsigned char)*c < ' ' || *c == 0x7f)
-                *c = '?';
-    }
-    return status;
+    if (!error)
+        return 0;
+    int saved = errno;
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(error->text, sizeof error->text, format, arguments);
+    va_end(arguments);
+    /* One line, whatever was in a name or a path. */
+    for (char *c = error->text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    errno = saved;
+    return 0;
 }

@@ -42,10 +42,18 @@ struct pqb_error {
     char text[256];
 };
 
-/* Writes the text and returns the status, so that a failure is one statement. `error` may be NULL.
- */
-enum pqb_status pqb_fail(struct pqb_error *error, enum pqb_status status, const char *format, ...)
-    __attribute__((format(printf, 3, 4)));
+/* Writes the text, if `error` is not NULL. Keeps errno. Returns 0. */
+int pqb_error_write(struct pqb_error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+static inline enum pqb_status pqb_status_of(enum pqb_status status, int written)
+{
+    (void)written;
+    return status;
+}
+
+/* Writes the text and is the status, so that a failure is one statement. */
+#define pqb_fail(error, status, ...) pqb_status_of((status), pqb_error_write((error), __VA_ARGS__))
 
 /* The status that stands for an errno of open, mmap, fallocate and the like. Never PQB_OK; inline
  * so that an analyser sees it. */

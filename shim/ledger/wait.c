@@ -343,7 +343,7 @@ enum pqb_status pqb_wait_acquire(struct pqb_ledger *ledger, const struct pqb_cla
     struct pqb_claim mine = {0};
     int saved = errno;
     *claim = (struct pqb_claim){0};
-    pqb_fail(error, PQB_OK, "%s", "");
+    pqb_error_write(error, "%s", "");
     enum pqb_status status = pqb_process_self(&self);
     if (status)
         return pqb_fail(error, status, "%s: %s", ledger->path, pqb_status_text(status));
