@@ -357,8 +357,16 @@ Test(wait, can_be_left_while_drainers_are_watched)
     struct pqb_claim_peer peer = {.backend_pid = backend, .is_local = 1};
     cr_assert_eq(pqb_wait_acquire(&ledger, &request, 0, &claim, NULL, NULL), PQB_OK);
     cr_assert_eq(pqb_claim_open(&claim, &peer), PQB_OK);
+    struct pqb_claim_row *row = &claim.region->map->claim[claim.index];
     give(&claim);
     cr_assert_eq(support_count(&ledger).draining, 1);
+    /* Only young drainers are watched; under load there is always one. */
+    pid_t rejuvenator = support_fork();
+    if (!rejuvenator)
+        for (;;) {
+            atomic_store(&row->changed_at, pqb_now());
+            support_nap();
+        }
     static volatile unsigned descriptors;
     handle(SIGALRM, leave, 0);
     sigsetjmp(before, 1);
@@ -370,6 +378,7 @@ Test(wait, can_be_left_while_drainers_are_watched)
         cr_assert_fail("granted or ended: %d", (int)status);
     }
     cr_assert_leq(support_descriptors(), descriptors);
+    support_kill(rejuvenator);
     support_kill(backend);
     cr_assert_eq(hold(&more, 5000), PQB_OK);
 }
