@@ -9,9 +9,12 @@
  * All atomics of the C are sequentially consistent, as Promela is.
  *
  * What is left out: the queue's links (a queue is its claims in the order of their tickets), time (a grant is
- * old, a sleep is over whenever the model likes), several servers, applications, the login damper, the lock
- * `reaper_until` (it only saves work and expires), forks and closed descriptors, threads of one process
- * (see THREADS), damage, reset.
+ * old, a sleep is over whenever the model likes), several servers, applications, the login damper, slack, the
+ * lock `reaper_until` (it only saves work and expires), the hot places of a queue, forks and closed
+ * descriptors, damage, reset.
+ *
+ * Where the model is ahead of the code: drain_until counts for the generation it was written for alone. A
+ * late hand that overwrites it for the row's next claim is BROKEN_UNTIL.
  *
  * Dying: Killer does what the kernel does, at any moment: drops the life locks and the guard. A dead
  * process's socket is closed with it. Its next life is another process.
@@ -59,6 +62,7 @@
 #define LATE 0
 #endif
 /* The processes that share an account: with PAIR, 0 and 1 are two claims of one process. */
+/* THREADS: they are threads of it, too, and share the process lock. */
 #ifdef PAIR
 #define ACCOUNT(p) ((p) < 2 -> 0 : (p))
 #else
@@ -112,9 +116,20 @@ typedef claim_row {
 #ifdef DRAIN
     bit seen;             /* backend_seen */
     bit backend;          /* ghost: the server has a backend for it */
-    unsigned until : 4;   /* who wrote drain_until: the generation it was meant for */
+    unsigned until : 4;   /* drain_until: the generation it was written for */
 #endif
 };
+
+#ifdef THREADS
+bit process_lock; /* of the process whose threads 0 and 1 are */
+#define HAS_SIBLING (me < 2)
+#define LOCK_PROCESS process_lock = (HAS_SIBLING -> 1 : process_lock)
+#define UNLOCK_PROCESS process_lock = (HAS_SIBLING -> 0 : process_lock)
+#define PROCESS_FREE (!HAS_SIBLING || !process_lock)
+#define BUSY goto busy
+#else
+#define BUSY get_on()
+#endif
 
 claim_row row[C];
 bit summary;   /* header.pending_groups */
@@ -213,6 +228,12 @@ hidden byte k, best, sum, ok; /* scratch of d_steps */
 #define LIES(c) (row[c].state == GRANTED && waiting)
 
 #define IS_STOPPED(c) (row[c].life && proc[row[c].life - 1].mode == STOPPED)
+
+#ifdef BROKEN_TAKE_BACK
+#define TAKEN_BACK(c) 0
+#else
+#define TAKEN_BACK(c) IS_STOPPED(c)
+#endif
 
 #define IS_WANTED(s) ((s) >= WAITING && (s) <= OPEN)
 #define IS_HELD(s) ((s) >= GRANTED && (s) <= DRAINING)
@@ -487,6 +508,9 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
     fi;
 
     {
+#ifdef THREADS
+        atomic { PROCESS_FREE -> LOCK_PROCESS }; /* pqb_visit_open */
+#endif
         /* find_free, pqb_life_take: locking the byte is the allocation. The trial of a byte whose
          * claim turns out not to be FREE is left out. */
         atomic {
@@ -501,7 +525,11 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
                 proc[me].claim = mine;
                 gen = row[mine].gen + 1;
                 reason = SUBMIT
-            :: else -> goto over /* PQB_FULL */
+            :: else -> /* PQB_FULL */
+#ifdef THREADS
+                UNLOCK_PROCESS;
+#endif
+                goto over
             fi
         };
         atomic { guard == 0 -> get_in() };
@@ -509,8 +537,10 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         /* wait_for: the word before the state, then pqb_claim_take. */
     wait:
         atomic {
+#ifndef BROKEN_WORD
             row[mine].word = 0
             THEN
+#endif
             assert(row[mine].gen == gen); /* nobody buries the living */
             assert(row[mine].state == WAITING || row[mine].state == GRANTED);
             if
@@ -529,6 +559,9 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
 
     ticked:
         atomic {
+#ifdef BROKEN_WORD
+            row[mine].word = 0;
+#endif
             if
             :: row[mine].word -> goto wait
             :: else -> proc[me].mode = ASLEEP
@@ -555,8 +588,11 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         atomic { row[mine].pending = 1 THEN summary = 1 };
 #endif
 
-        /* pqb_claim_give: step_down, */
+        /* pqb_claim_give: pqb_ending_step, */
     give:
+#ifdef BROKEN_DEKKER
+        atomic { state = (waiting > 0) };
+#endif
 #ifdef BROKEN_UNLOCK
         atomic { row[mine].life = 0 };
 #endif
@@ -581,14 +617,24 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             :: else
             fi
         };
-        /* pqb_life_give, */
+        /* pqb_life_give: under the process lock if that is free, and then the description is kept */
+#ifdef THREADS
+        atomic { its_gen = PROCESS_FREE; LOCK_PROCESS };
+#endif
         atomic { row[mine].life = 0; proc[me].claim = NIL; mine = NIL };
+#ifdef THREADS
+        atomic { process_lock = (HAS_SIBLING && its_gen -> 0 : process_lock); its_gen = 0 };
+#endif
         /* pqb_visit_serve: somebody_waits, and a try. */
     serve:
         atomic {
             again = 1;
             if
+#ifdef BROKEN_DEKKER
+            :: state -> state = 0
+#else
             :: waiting
+#endif
             :: else -> get_on()
             fi
         };
@@ -596,10 +642,18 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         /* ---- a visit (visit.c) ---- */
 
     try:
+#ifdef THREADS
+        atomic {
+            if
+            :: PROCESS_FREE -> LOCK_PROCESS
+            :: else -> get_on() /* a sibling has it, who need not be inside */
+            fi
+        };
+#endif
         atomic {
             if
             :: guard == 0 -> get_in()
-            :: else -> get_on() /* PQB_BUSY: whoever is inside looks again */
+            :: else -> BUSY /* whoever is inside looks again */
             fi
         };
 
@@ -661,9 +715,11 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             served = 1;
             /* lies_untouched: its owner is stopped, or so slow that he might be */
             if
+#ifndef BROKEN_TAKE_BACK
             :: LIES(at) && IS_STOPPED(at)
+#endif
             :: LIES(at) && !IS_STOPPED(at) && takebacks -> takebacks--
-            :: !(LIES(at) && IS_STOPPED(at)) -> at++; goto settling
+            :: !(LIES(at) && TAKEN_BACK(at)) -> at++; goto settling
             fi
         };
         /* pqb_admission_take_back */
@@ -735,6 +791,11 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             forget_stack();
             dirty = 0;
             guard = 0;
+#ifdef THREADS
+        };
+        atomic {
+            UNLOCK_PROCESS;
+#endif
             again = 1;
             if
             :: wakes
@@ -800,7 +861,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             :: IS_WANTED(state) && row[other].life -> /* pqb_life_probe; look_at_living */
                 if
                 :: state == GRANTED && IS_STOPPED(other) -> goto look_flag
-                :: state == GRANTED && takebacks -> goto look_flag
+                :: state == GRANTED && takebacks -> wake(other); goto look_flag
                 :: state == GRANTED && !IS_STOPPED(other) && (EARLY || LATE) -> wake(other); goto look_next
                 :: !(state == GRANTED && (IS_STOPPED(other) || (LATE && ALONE))) -> goto look_next
                 fi
@@ -810,7 +871,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             :: state == FREE -> goto look_next
             fi
         };
-    bury: /* pqb_claim_bury, step_down */
+    bury: /* pqb_ending_bury, pqb_ending_step */
         atomic {
 #ifdef DRAIN
             row[other].until = its_gen;
@@ -832,7 +893,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             fi
         };
         goto look_flag;
-    drained: /* pqb_claim_drained: its backend has exited; or was never seen, and then its time is
+    drained: /* pqb_ending_drained: its backend has exited; or was never seen, and then its time is
               * over when the model likes */
 #ifdef DRAIN
         atomic {
@@ -858,12 +919,24 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
     look_next:
         atomic { other++; state = 0; its_gen = 0; goto look };
     looked: /* pqb_tick: tries for TICK_PATIENCE, then does without */
+#ifdef THREADS
+        atomic {
+            if
+            :: PROCESS_FREE -> LOCK_PROCESS
+            :: !PROCESS_FREE -> get_on()
+            fi
+        };
+#endif
         atomic {
             if
             :: guard == 0 -> get_in()
-            :: guard != 0 -> get_on()
+            :: guard != 0 -> BUSY
             fi
         };
+#ifdef THREADS
+    busy:
+        atomic { UNLOCK_PROCESS; get_on() };
+#endif
 
         /* The visitor after all have gone ticks twice, and twice more for the backends. */
     seen:
@@ -934,6 +1007,10 @@ inline kill(victim) {
     :: guard == victim + 1 -> guard = 0; forget_stack()
     :: else
     fi
+#ifdef THREADS
+    ;
+    process_lock = (victim < 2 -> 0 : process_lock)
+#endif
 }
 
 proctype Killer() {
