@@ -74,7 +74,7 @@ int pqb_backend_watch(int32_t pid, uint64_t start)
     struct process_facts facts;
     if (pidfd < 0) {
         result = errno == ESRCH ? PQB_BACKEND_GONE : PQB_BACKEND_UNKNOWN;
-    } else if (has_exited(pidfd) || (process_facts(pid, &facts) && facts.start != start)) {
+    } else if (has_exited(pidfd) || (start && process_facts(pid, &facts) && facts.start != start)) {
         pqb_close(pidfd);
         result = PQB_BACKEND_GONE;
     }

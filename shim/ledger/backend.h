@@ -11,7 +11,7 @@ uint64_t pqb_backend_start(int32_t pid);
 
 /* A pidfd that polls readable when the backend has exited, PQB_BACKEND_GONE if it has, or
  * PQB_BACKEND_UNKNOWN. A zombie has exited, whoever forgot to reap it; a reused pid is told by the
- * start time. */
+ * start time, unless `start` is 0. */
 #define PQB_BACKEND_GONE (-1)
 #define PQB_BACKEND_UNKNOWN (-2)
 int pqb_backend_watch(int32_t pid, uint64_t start);

@@ -10,6 +10,9 @@
 
 #define PQB_DRAIN_CEILING (60 * 1000000000ull) /* ns that a backend that was seen is waited for */
 
+/* The claim's drain_until: when draining ends, in ms, beside the generation it is said of. */
+uint64_t pqb_ending_stamp(uint64_t ctl, uint64_t until);
+
 /* One step towards GONE. `until` is when DRAINING ends at the latest; 0 = no draining. */
 int pqb_ending_step(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now,
                     uint64_t until);

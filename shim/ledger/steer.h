@@ -43,8 +43,8 @@ enum pqb_status pqb_steer_apply(struct pqb_region *region, const struct pqb_stee
 enum pqb_status pqb_steer_learn(struct pqb_region *region, const char *server, const char *address)
     __attribute__((warn_unused_result));
 
-/* Removes and retires the ledger at `path`. Unless `force`, PQB_REFUSED while anything live is in it,
- * and what pqb_region_open says if that can't be told (damaged, of another version). */
+/* Removes and retires the ledger at `path`. Unless `force`, PQB_REFUSED while anything live is in
+ * it, and what pqb_region_open says if that can't be told (damaged, of another version). */
 enum pqb_status pqb_steer_reset(const char *path, int force, struct pqb_error *error)
     __attribute__((warn_unused_result));
 

@@ -173,7 +173,7 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
         if (!row->backend_seen || row->pid_ns != self.pid_ns || age >= 20 * PQB_MS)
             continue;
         slice = 2 * PQB_MS;
-        int fd = pqb_backend_watch(row->backend_pid, row->backend_start);
+        int fd = pqb_backend_watch(row->backend_pid, 0); /* too young for its pid to be reused */
         if (fd >= 0)
             watched[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
         else if (fd == PQB_BACKEND_GONE)

@@ -13,8 +13,8 @@
  * lock `reaper_until` (it only saves work and expires), the hot places of a queue, forks and closed
  * descriptors, damage, reset.
  *
- * Where the model is ahead of the code: drain_until counts for the generation it was written for alone. A
- * late hand that overwrites it for the row's next claim is BROKEN_UNTIL.
+ * drain_until counts for the generation it was written for alone (pqb_ending_stamp). A late hand that
+ * overwrites it for the row's next claim, as the code once let it, is BROKEN_UNTIL.
  *
  * Dying: Killer does what the kernel does, at any moment: drops the life locks and the guard. A dead
  * process's socket is closed with it. Its next life is another process.

@@ -1,5 +1,6 @@
 /* snapshot.c: what a reader sees. */
 #include "ledger/snapshot.h"
+#include "ledger/ending.h"
 #include "ledger/steer.h"
 #include "ledger/tick.h"
 #include "support/support.h"
@@ -149,7 +150,7 @@ Test(snapshot, of_ten_thousand_claims)
         row->server = 0;
         row->app = PQB_NIL;
         atomic_store(&row->changed_at, pqb_now());
-        atomic_store(&row->drain_until, pqb_now() + 60 * PQB_SECOND);
+        atomic_store(&row->drain_until, pqb_ending_stamp(1ull << 32, pqb_now() + 60 * PQB_SECOND));
         row->pid_ns = 1;
         atomic_store(&row->ctl, 1ull << 32 | PQB_CLAIM_DRAINING); /* needs no life lock */
     }
