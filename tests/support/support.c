@@ -70,6 +70,13 @@ pid_t support_fork(void)
     return 0;
 }
 
+void support_linger(void)
+{
+    alarm(200);
+    for (;;)
+        pause();
+}
+
 void support_unexpected(const char *file, int line, const char *condition)
 {
     dprintf(2, "%s:%d: not so: %s\n", file, line, condition);

@@ -29,6 +29,9 @@ void support_ledger_end(struct pqb_ledger *ledger);
 /* Forks; in the child 0, and the child is killed when its parent dies. Children only _exit. */
 pid_t support_fork(void);
 
+/* Waits to be killed, but not for ever: a test that fails leaves nobody to do it. */
+void support_linger(void) __attribute__((noreturn));
+
 /* For children of a test, which must not use Criterion: says what does not hold and ends. */
 #define expect(condition)                                                                          \
     ((condition) ? (void)0 : support_unexpected(__FILE__, __LINE__, #condition))

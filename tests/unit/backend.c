@@ -23,8 +23,7 @@ static pid_t play(const char *parent, const char *name)
     if (!child) {
         prctl(PR_SET_NAME, name);
         atomic_store(named, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(named)));
     return child;

@@ -265,8 +265,7 @@ static pid_t holder_of(unsigned count)
         for (unsigned i = 0; i < count; i++)
             expect(!support_hold(&ledger, &unlimited, 0, &claim));
         atomic_store(ready, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(ready)), "holding %u claims", count);
     return child;
@@ -397,8 +396,7 @@ static pid_t orphan_of_holder(enum how how, enum pqb_claim_state state)
         pid_t grandchild = how == BY_FORK ? fork() : support_raw_clone(0);
         if (!grandchild) {
             atomic_store(left, getpid());
-            for (;;)
-                pause();
+            support_linger();
         }
         expect(wait_until(atomic_load(left)));
         kill(getpid(), SIGKILL);
@@ -465,8 +463,7 @@ Test(claim, a_raw_clone_child_and_its_parent_go_on_side_by_side)
         expect(!hold(&claim));
         pqb_claim_give(&mine[0], PQB_END_CLOSED);
         atomic_store(stage, 3);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(stage) == 1));
     cr_assert_eq(used(), 3);
@@ -526,8 +523,7 @@ Test(claim, given_in_the_parent_is_free_though_a_child_lives)
     cr_assert_eq(hold(&inherited), PQB_OK);
     pid_t child = support_fork();
     if (!child)
-        for (;;)
-            pause();
+        support_linger();
     pqb_claim_give(&inherited, PQB_END_CLOSED);
     cr_assert_eq(used(), 0);
     /* And what is taken now is the parent's alone. */
@@ -550,8 +546,7 @@ Test(claim, taken_after_a_fork_dies_with_the_parent)
             pqb_claim_give(&claim[i], PQB_END_CLOSED); /* fills the pool */
         pid_t grandchild = fork();
         if (!grandchild)
-            for (;;)
-                pause();
+            support_linger();
         atomic_store(left, grandchild);
         for (int i = 0; i < 5; i++)
             expect(!hold(&claim[i]));
@@ -629,8 +624,7 @@ Test(claim, daemon_gives_nothing_back)
         expect(!hold(&claim));
         expect(!daemon(1, 1));
         atomic_store(left, getpid());
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert_eq(support_reap(child), 0);
     for (int i = 0; i < 10; i++)
@@ -700,8 +694,7 @@ static pid_t holder(const struct pqb_claim_request *asked, int32_t backend)
         expect(!pqb_wait_acquire(&ledger, asked, 0, &claim, NULL, NULL));
         expect(!pqb_claim_open(&claim, &peer));
         atomic_store(ready, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(ready)));
     return child;
@@ -748,8 +741,7 @@ static pid_t play_backend(void)
     if (!child) {
         prctl(PR_SET_NAME, "postgres");
         atomic_store(ready, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(ready)));
     return child;
@@ -1003,8 +995,7 @@ static void compete_in_namespace(_Atomic int *stage, int place)
     expect(hold(&more) == PQB_TIMED_OUT);
     atomic_fetch_add(stage, 1);
     if (!place)
-        for (;;)
-            pause();
+        support_linger();
     /* The other one is killed: that is noticed here. */
     expect(!support_hold(&ledger, &request, 20000, &more));
 }

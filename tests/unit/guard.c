@@ -114,8 +114,7 @@ static void die_inside(void)
     if (enter(0, &died))
         _exit(1);
     kill(getpid(), SIGKILL);
-    for (;;)
-        pause();
+    support_linger();
 }
 
 static void assert_next_rebuilds_and_the_one_after_does_not(void)
@@ -160,8 +159,7 @@ static void die_inside_and_leave_a_child(int raw)
             _exit(1);
         pid_t grandchild = raw ? support_raw_clone(0) : fork();
         if (!grandchild)
-            for (;;)
-                pause();
+            support_linger();
         atomic_store(left, grandchild);
         kill(getpid(), SIGKILL);
     }

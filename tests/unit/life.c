@@ -197,8 +197,7 @@ static pid_t holder(struct taken *taken)
             _exit(1);
         shared->generation = mine.generation;
         *(volatile unsigned *)&shared->index = mine.index;
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(*(volatile unsigned *)&shared->index != PQB_NIL));
     *taken = *shared;
@@ -267,8 +266,7 @@ static pid_t bystander(int raw, void (*first)(struct taken), struct taken taken)
         if (first)
             first(taken);
         atomic_store(ready, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     if (!wait_until(atomic_load(ready)))
         _exit(97);
@@ -288,8 +286,7 @@ static int lives_on_in_child(int raw, enum pqb_claim_state state)
         publish(*taken, state);
         pid_t pid = raw ? support_raw_clone(0) : fork();
         if (!pid)
-            for (;;)
-                pause();
+            support_linger();
         atomic_store(child, pid);
         kill(getpid(), SIGKILL);
     }

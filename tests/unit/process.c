@@ -146,8 +146,7 @@ static void *lock_for_ever(void *locked)
     struct pqb_process_hold hold;
     if (!pqb_process_lock(&hold, 0))
         atomic_store((_Atomic int *)locked, 1);
-    for (;;)
-        pause();
+    support_linger();
     return NULL;
 }
 

@@ -208,8 +208,7 @@ Test(tick, serves_who_was_waiting_when_a_dispatcher_died)
         struct pqb_claim claim;
         expect(!support_hold(&ledger, &request, PQB_WAIT_FOREVER, &claim));
         atomic_store(granted, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(support_count(&ledger).waiting == 1));
     pid_t dispatcher = support_fork();
@@ -241,8 +240,7 @@ Test(tick, serves_who_was_granted_and_never_woken)
         struct pqb_claim claim;
         expect(!support_hold(&ledger, &request, PQB_WAIT_FOREVER, &claim));
         atomic_store(granted, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(support_count(&ledger).waiting == 1));
     pid_t dispatcher = support_fork();
@@ -329,8 +327,7 @@ Test(tick, lists_drainers_for_the_first_waiter)
     pid_t backend = support_fork();
     if (!backend) {
         atomic_store(ready, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(ready)));
     struct pqb_claim_peer peer = {.backend_pid = backend, .is_local = 1};

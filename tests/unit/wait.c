@@ -350,8 +350,7 @@ Test(wait, can_be_left_while_drainers_are_watched)
     pid_t backend = support_fork();
     if (!backend) {
         atomic_store(ready, 1);
-        for (;;)
-            pause();
+        support_linger();
     }
     cr_assert(wait_until(atomic_load(ready)));
     struct pqb_claim_peer peer = {.backend_pid = backend, .is_local = 1};
@@ -719,8 +718,7 @@ Test(wait, ends_as_soon_as_the_backend_has_gone)
         pid_t backend = support_fork();
         if (!backend) {
             atomic_store(ready, 1);
-            for (;;)
-                pause();
+            support_linger();
         }
         cr_assert(wait_until(atomic_load(ready)));
         struct pqb_claim_peer peer = {.backend_pid = backend, .is_local = 1};
