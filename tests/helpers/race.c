@@ -16,10 +16,10 @@
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race:pqb_snapshot_take\n"   /* a copy between two equal control words */
-           "race_top:look_at\n"         /* flags a claim too many */
-           "race_top:pqb_ending_bury\n" /* reads, then compare-and-swap */
-           "race_top:pqb_ending_drained\n"
+    return "race:pqb_snapshot_take\n" /* a copy between two equal control words */
+           "race_top:look_at\n"       /* flags a claim too many */
+           "race:pqb_ending_bury\n"   /* reads, then compare-and-swap */
+           "race:pqb_ending_drained\n"
            "race_top:watch_drainers\n"
            "race_top:wake_all\n"         /* rings a bell too many */
            "race_top:pqb_claim_config\n" /* how long to wait: half old, half new is as good */
