@@ -2,6 +2,9 @@
 
 #include "ledger/account.h"
 #include "ledger/chain.h"
+#include "ledger/os.h"
+
+#include <limits.h>
 
 static struct pqb_account_row *account_of(const struct pqb_books *books,
                                           const struct pqb_claim_row *claim)
@@ -262,4 +265,15 @@ int pqb_books_pending(const struct pqb_layout *map)
         if (atomic_load(&map->header.pending_groups[i]))
             return 1;
     return 0;
+}
+
+void pqb_books_ring(struct pqb_layout *map, unsigned index)
+{
+    struct pqb_claim_row *claim = &map->claim[index];
+    pqb_futex_wake(&claim->word, INT_MAX, 1);
+    if (claim->bell && claim->bell <= PQB_BELLS) {
+        _Atomic uint32_t *bell = &map->header.bell[claim->bell - 1];
+        atomic_fetch_add(bell, 1);
+        pqb_futex_wake(bell, INT_MAX, 1);
+    }
 }

@@ -63,6 +63,10 @@ void pqb_books_refill_slack(struct pqb_books *books, struct pqb_server_row *serv
 /* The owner of this claim is to be woken after the visit. */
 void pqb_books_wake(struct pqb_books *books, unsigned index);
 
+/* Wakes the owner of a claim whose word has changed: the thread, or its process by the bell.
+ * Outside the guard, by anybody; one time too many does no harm. */
+void pqb_books_ring(struct pqb_layout *map, unsigned index);
+
 /* Marks a claim in the header's busy words: 1 = it is not FREE. */
 void pqb_books_mark_busy(struct pqb_layout *map, unsigned index, int busy);
 

@@ -28,8 +28,8 @@ static void text_copy(char *to, size_t capacity, const char *from)
 }
 
 /* This process's command line, read once: its arguments with blanks between. Under the process
- * lock. */
-static void command_copy(char to[64], const struct pqb_process *self)
+ * lock, before the guard: it opens a file the first time. */
+static const char *command_of(const struct pqb_process *self)
 {
     static uint64_t of_process;
     static char command[64];
@@ -46,7 +46,7 @@ static void command_copy(char to[64], const struct pqb_process *self)
                 command[i] = ' ';
         of_process = self->id;
     }
-    memcpy(to, command, sizeof command);
+    return command;
 }
 
 /* ---- asking ---- */
@@ -83,7 +83,7 @@ static enum pqb_status find_among_dead(struct pqb_visit *visit, uint64_t process
 }
 
 static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *request,
-                    const struct pqb_process *self, uint64_t now)
+                    const struct pqb_process *self, const char *command, uint64_t now)
 {
     row->process = self->id;
     row->pid = self->pid;
@@ -103,7 +103,7 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     text_copy(row->application_name, sizeof row->application_name, NULL);
     text_copy(row->user, sizeof row->user, NULL);
     text_copy(row->database, sizeof row->database, NULL);
-    command_copy(row->command, self);
+    text_copy(row->command, sizeof row->command, command);
 }
 
 /* The server's row, made if need be. Inside the guard. */
@@ -155,11 +155,12 @@ enum pqb_status pqb_claim_submit(struct pqb_region *region, const struct pqb_pro
     if (status)
         return status;
     int saved = errno;
+    const char *command = command_of(self);
     status = find_free(region, self->id, &index, &generation);
     if (status == PQB_FULL)
         status = find_among_dead(&visit, self->id, deadline, &index, &generation);
     if (!status) {
-        fill_in(&region->map->claim[index], request, self, pqb_now());
+        fill_in(&region->map->claim[index], request, self, command, pqb_now());
         status = visit.entered ? PQB_OK : pqb_visit_enter(&visit, deadline);
         if (!status)
             status = enter_queue(&visit, request, hints, index, generation);

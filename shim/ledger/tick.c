@@ -6,7 +6,6 @@
 #include "ledger/visit.h"
 
 #include <errno.h>
-#include <limits.h>
 
 #define LOOK_AT_MOST (50 * PQB_MS) /* then another process may look */
 #define REST_AT_MOST (8 * PQB_MS)  /* less than a tick */
@@ -30,11 +29,7 @@ static void look_at_living(struct pqb_layout *map, unsigned index, uint64_t ctl,
     if (pqb_ctl_state(ctl) != PQB_CLAIM_GRANTED || age < WAKE_AGAIN)
         return;
     atomic_fetch_add(&claim->word, 1);
-    pqb_futex_wake(&claim->word, INT_MAX, 1);
-    if (claim->bell && claim->bell <= PQB_BELLS) {
-        atomic_fetch_add(&map->header.bell[claim->bell - 1], 1);
-        pqb_futex_wake(&map->header.bell[claim->bell - 1], INT_MAX, 1);
-    }
+    pqb_books_ring(map, index);
     if (age >= PQB_TAKE_BACK) /* its owner is stopped, or has left its wait by a longjmp */
         pqb_books_flag(map, index);
 }

@@ -5,8 +5,6 @@
 #include "ledger/os.h"
 #include "ledger/rebuild.h"
 
-#include <limits.h>
-
 enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region,
                                uint64_t deadline)
 {
@@ -38,19 +36,6 @@ enum pqb_status pqb_visit_enter(struct pqb_visit *visit, uint64_t deadline)
     return PQB_OK;
 }
 
-static void wake_all(const struct pqb_books *books)
-{
-    for (unsigned i = 0; i < books->wakes; i++) {
-        struct pqb_claim_row *claim = &books->map->claim[books->wake[i]];
-        pqb_futex_wake(&claim->word, INT_MAX, 1);
-        if (claim->bell && claim->bell <= PQB_BELLS) {
-            _Atomic uint32_t *bell = &books->map->header.bell[claim->bell - 1];
-            atomic_fetch_add(bell, 1);
-            pqb_futex_wake(bell, INT_MAX, 1);
-        }
-    }
-}
-
 /* Returns the servers whose queues want another look. */
 static uint64_t leave(struct pqb_visit *visit)
 {
@@ -62,8 +47,8 @@ static uint64_t leave(struct pqb_visit *visit)
         pqb_guard_leave(visit->region);
     }
     pqb_process_unlock(&visit->hold);
-    if (visit->entered)
-        wake_all(&visit->books);
+    for (unsigned i = 0; visit->entered && i < visit->books.wakes; i++)
+        pqb_books_ring(visit->region->map, visit->books.wake[i]);
     visit->entered = 0;
     return unserved;
 }

@@ -21,7 +21,7 @@ const char *__tsan_default_suppressions(void)
            "race:pqb_ending_bury\n"   /* reads, then compare-and-swap */
            "race:pqb_ending_drained\n"
            "race_top:watch_drainers\n"
-           "race_top:wake_all\n"         /* rings a bell too many */
+           "race_top:pqb_books_ring\n"   /* rings a bell too many */
            "race_top:pqb_claim_config\n" /* how long to wait: half old, half new is as good */
            "race:is_ours\n"              /* asks about a number that may be closed at any time */
            "race:obstacle_of\n";         /* words for a person */
