@@ -29,6 +29,7 @@ CFLAGS_ubsan := -O1 -g -fno-omit-frame-pointer -fsanitize=undefined -fno-sanitiz
 CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 
 LEDGER_SRC := $(wildcard shim/ledger/*.c)
+CONNINFO_SRC := $(wildcard shim/conninfo/*.c)
 TOOL_SRC := $(wildcard shim/tool/*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 UNIT_SRC := $(wildcard tests/unit/*.c)
@@ -42,7 +43,7 @@ ifeq ($(shell uname -m),x86_64)
 HELPER32_SRC := $(wildcard tests/helpers32/*.c)
 endif
 
-LIB_SRC := $(LEDGER_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
+LIB_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
 ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER32_SRC)
 
@@ -87,7 +88,7 @@ $(1)_TESTS := $$($(1)_ALL) $$($(1)_UNIT) $$($(1)_INTEGRATION) $$($(1)_HELPERS) $
 
 $(1)_COMPILE := $(CC) $(PQB_CPPFLAGS) $(CPPFLAGS) $(PQB_CFLAGS) $(CFLAGS_$(1)) $(CFLAGS) -MMD -MP
 $(1)_LINK := $(CC) $(CFLAGS_$(1)) $(CFLAGS) $(PQB_LDFLAGS) $(LDFLAGS)
-$(1)_LIBS := build/$(1)/libsupport.a build/$(1)/libledger.a
+$(1)_LIBS := build/$(1)/libsupport.a build/$(1)/libconninfo.a build/$(1)/libledger.a
 
 build/$(1)/flags: FORCE
 	@mkdir -p $$(@D)
@@ -96,7 +97,7 @@ build/$(1)/sources: FORCE
 	@mkdir -p $$(@D)
 	@echo '$(ALL_SRC)' | cmp -s - $$@ || echo '$(ALL_SRC)' >$$@
 
-$(LEDGER_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
+$(LEDGER_SRC:%.c=build/$(1)/obj/%.o) $(CONNINFO_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
 $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
 build/$(1)/obj/%.o: %.c build/$(1)/flags | $(DEPS_FIRST)
 	@mkdir -p $$(@D)
@@ -104,6 +105,7 @@ build/$(1)/obj/%.o: %.c build/$(1)/flags | $(DEPS_FIRST)
 	$(Q)$$($(1)_COMPILE) $$($(1)_EXTRA) -c -o $$@ $$<
 
 build/$(1)/libledger.a: $(LEDGER_SRC:%.c=build/$(1)/obj/%.o)
+build/$(1)/libconninfo.a: $(CONNINFO_SRC:%.c=build/$(1)/obj/%.o)
 build/$(1)/libsupport.a: $(SUPPORT_SRC:%.c=build/$(1)/obj/%.o)
 build/$(1)/lib%.a: build/$(1)/sources
 	$$(call say,AR,$$@)
