@@ -1,6 +1,7 @@
 /* region.c: making and checking the ledger's file, and what a damaged one does to a host: nothing.
  */
 #include "ledger/region.h"
+#include "ledger/holders.h"
 #include "ledger/journal.h"
 #include "ledger/snapshot.h"
 #include "ledger/steer.h"
@@ -852,6 +853,8 @@ static void do_everything(struct pqb_ledger *ledger, unsigned rounds)
             (void)!pqb_claim_open(&claim, &peer);
         if (!pqb_snapshot_take(region, &snapshot))
             pqb_snapshot_free(&snapshot);
+        struct pqb_holders holders;
+        (void)!pqb_holders_look(region, request.server, pqb_now(), &holders);
         (void)!pqb_tick(region, round % PQB_SERVERS, &drainers);
         uint64_t latest = pqb_journal_latest(region->map);
         for (unsigned i = 0; i < 600; i++)

@@ -1,0 +1,33 @@
+/* Who holds a server's connections: the few words that a refusal needs. For any process at any
+ * moment: takes no lock, allocates nothing, reads each claim once. */
+#ifndef PQB_LEDGER_HOLDERS_H
+#define PQB_LEDGER_HOLDERS_H
+
+#include "ledger/region.h"
+
+#define PQB_HOLDERS 8
+
+struct pqb_holders_app {
+    char label[PQB_LABEL_BYTES + 1];
+    uint32_t used;
+};
+
+struct pqb_holders {
+    uint32_t used;  /* granted, connecting, open, and draining ones that are not in slack */
+    uint32_t limit; /* PQB_UNLIMITED = none */
+    uint32_t reserve;
+    int is_paused;
+    unsigned ahead; /* claims that wait and were asked for before `asked_at` */
+    unsigned apps;
+    struct pqb_holders_app app[PQB_HOLDERS]; /* those that hold most; no application without any */
+    unsigned more;                           /* applications that did not fit, */
+    uint32_t more_used;                      /* and what they hold */
+};
+
+/* `server` is a key or an alias, `asked_at` a time of pqb_now. PQB_OK, PQB_ABSENT (the ledger
+ * doesn't know that server), or what pqb_region_check says; *out is empty then. Where grants go on
+ * all the while, the counts are not those of one instant. */
+enum pqb_status pqb_holders_look(struct pqb_region *region, const char *server, uint64_t asked_at,
+                                 struct pqb_holders *out) __attribute__((warn_unused_result));
+
+#endif
