@@ -36,6 +36,8 @@ UNIT_SRC := $(wildcard tests/unit/*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)
 # Here every file is a program.
 HELPER_SRC := $(wildcard tests/helpers/*.c)
+# Programs and libraries of several files, see tests/helpers/rules.mk.
+HELPER_PART_SRC := $(wildcard tests/helpers/*/*.c)
 CHAOS_SRC := $(wildcard tests/chaos/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 # The 32-bit peer needs a compiler that makes one.
@@ -45,7 +47,7 @@ endif
 
 LIB_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
-ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER32_SRC)
+ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(HELPER32_SRC)
 
 # What is missing comes before the first object; `all` and `debug` need gcc, make and libc, and ask nobody.
 DEPS_FIRST := $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
@@ -127,6 +129,7 @@ build/$(1)/pqbudget build/$(1)/unit build/$(1)/integration $(PROGRAM_SRC:tests/%
 	$(Q)$$($(1)_LINK) -o $$@ $$(filter %.o %.a,$$^) $$($(1)_WITH)
 endef
 $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+include tests/helpers/rules.mk
 
 # The 32-bit peer brings a ledger of its own, and one is enough: the other flavours borrow it.
 HELPERS32 := $(HELPER32_SRC:tests/%.c=build/release/%)

@@ -1,0 +1,133 @@
+/* Many connections: at once, one after the other, and over again. */
+#include "conns.h"
+
+#include <dirent.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static const char *conninfo;
+static _Atomic unsigned good, bad;
+static _Atomic int over;
+static pthread_barrier_t together;
+
+static void connect_once(void)
+{
+    char answer[16];
+    PGconn *conn = PQconnectdb(conninfo);
+    if (conns_ask(conn, "select 1", answer, sizeof answer))
+        good++;
+    else if (!bad++)
+        stage_say("%s", PQerrorMessage(conn));
+    PQfinish(conn);
+}
+
+static void *connect_together(void *unused)
+{
+    pthread_barrier_wait(&together);
+    connect_once();
+    return unused;
+}
+
+static void start_threads(pthread_t *thread, unsigned count, void *(*body)(void *))
+{
+    for (unsigned i = 0; i < count; i++)
+        if (pthread_create(&thread[i], NULL, body, NULL))
+            _exit(2);
+}
+
+static void join_threads(const pthread_t *thread, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++)
+        pthread_join(thread[i], NULL);
+}
+
+/* COUNT CONNINFO */
+static void threads(void)
+{
+    pthread_t thread[64];
+    unsigned count = (unsigned)atoi(stage_argument());
+    conninfo = stage_argument();
+    pthread_barrier_init(&together, NULL, count);
+    start_threads(thread, count, connect_together);
+    join_threads(thread, count);
+    pthread_barrier_destroy(&together);
+    stage_say("good %u bad %u", good, bad);
+}
+
+static void *connect_until_over(void *unused)
+{
+    while (!over)
+        connect_once();
+    return unused;
+}
+
+/* CHILDREN CONNINFO: forks them one by one out of the midst of three threads that connect without
+ * pause, and each of them connects. */
+static void fork_amid_threads(void)
+{
+    pthread_t thread[3];
+    unsigned children = (unsigned)atoi(stage_argument()), fine = 0;
+    conninfo = stage_argument();
+    start_threads(thread, 3, connect_until_over);
+    for (unsigned i = 0; i < children; i++) {
+        int status = -1;
+        pid_t child = fork();
+        if (!child) {
+            good = bad = 0;
+            connect_once();
+            _exit(good != 1);
+        }
+        waitpid(child, &status, 0);
+        fine += !status;
+    }
+    over = 1;
+    join_threads(thread, 3);
+    stage_say("children %u bad %u", fine, bad);
+}
+
+static unsigned descriptors(void)
+{
+    unsigned count = 0;
+    DIR *directory = opendir("/proc/self/fd");
+    while (directory && readdir(directory))
+        count++;
+    if (directory)
+        closedir(directory);
+    return count;
+}
+
+/* COUNT CONNINFO: opens and finishes, after some to warm up; says what is more afterwards. */
+static void many(void)
+{
+    unsigned count = (unsigned)atoi(stage_argument());
+    conninfo = stage_argument();
+    for (unsigned i = 0; i < 20; i++)
+        connect_once();
+    unsigned had = descriptors();
+    size_t used = mallinfo2().uordblks;
+    for (unsigned i = 0; i < count; i++)
+        connect_once();
+    stage_say("good %u bad %u descriptors %+d bytes %+ld", good, bad, (int)(descriptors() - had),
+              (long)(mallinfo2().uordblks - used));
+}
+
+/* What a program does that wants to be alone with its three. */
+static void close_from(void)
+{
+    closefrom(3);
+}
+
+static void count_descriptors(void)
+{
+    stage_say("descriptors %u", descriptors());
+}
+
+const struct stage_step crowd_steps[] = {
+    {"threads", threads},      {"forkamid", fork_amid_threads},    {"many", many},
+    {"closefrom", close_from}, {"descriptors", count_descriptors}, {0},
+};
