@@ -30,6 +30,10 @@ CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 
 LEDGER_SRC := $(wildcard shim/ledger/*.c)
 CONNINFO_SRC := $(wildcard shim/conninfo/*.c)
+PRELOAD_SRC := $(wildcard shim/preload/*.c)
+PRELOAD_ASM := $(wildcard shim/preload/*.S)
+# All of the preload: what else is in it is position-independent and hidden as well.
+PIC_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(PRELOAD_SRC)
 TOOL_SRC := $(wildcard shim/tool/*.c)
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 UNIT_SRC := $(wildcard tests/unit/*.c)
@@ -45,12 +49,12 @@ ifeq ($(shell uname -m),x86_64)
 HELPER32_SRC := $(wildcard tests/helpers32/*.c)
 endif
 
-LIB_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
+LIB_SRC := $(PIC_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
 ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(HELPER32_SRC)
 
-# What is missing comes before the first object; `all` and `debug` need gcc, make and libc, and ask nobody.
-DEPS_FIRST := $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
+# What is missing comes before the first object.
+DEPS_FIRST := deps-build $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
 	$(if $(filter check%,$(MAKECMDGOALS)),check))
 # Asked when it is needed: `make all` works without pkg-config.
 LIBPQ_CFLAGS = $$(pkg-config --cflags libpq)
@@ -67,9 +71,9 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan model bench lint format \
-	install uninstall clean help deps-check deps-bench deps-demo deps-lint deps-model FORCE
+	install uninstall clean help deps-build deps-check deps-bench deps-demo deps-lint deps-model FORCE
 
-all: ## Build the ledger's library and the tool, optimised (build/release)
+all: ## Build libpqbudget.so and the tool, optimised (build/release)
 debug: ## The same, unoptimised, for a debugger (build/debug)
 
 # What depends on it is looked at every time.
@@ -78,7 +82,7 @@ FORCE:
 # 1: flavour. The stamp changes when the flags or the set of files do: then what it concerns is made anew.
 define flavour_rules
 $(1)_TOOL := $(if $(TOOL_SRC),build/$(1)/pqbudget)
-$(1)_ALL := build/$(1)/libledger.a $$($(1)_TOOL)
+$(1)_ALL := build/$(1)/libledger.a $$($(1)_TOOL) build/$(1)/libpqbudget.so
 $(1)_HELPERS := $(HELPER_SRC:tests/%.c=build/$(1)/%)
 $(1)_CHAOS := $(CHAOS_SRC:tests/%.c=build/$(1)/%)
 $(1)_BENCH := $(BENCH_SRC:tests/%.c=build/$(1)/%)
@@ -97,14 +101,19 @@ build/$(1)/flags: FORCE
 	@echo '$$($(1)_COMPILE) $$($(1)_LINK)' | cmp -s - $$@ || echo '$$($(1)_COMPILE) $$($(1)_LINK)' >$$@
 build/$(1)/sources: FORCE
 	@mkdir -p $$(@D)
-	@echo '$(ALL_SRC)' | cmp -s - $$@ || echo '$(ALL_SRC)' >$$@
+	@echo '$(ALL_SRC) $(PRELOAD_ASM)' | cmp -s - $$@ || echo '$(ALL_SRC) $(PRELOAD_ASM)' >$$@
 
-$(LEDGER_SRC:%.c=build/$(1)/obj/%.o) $(CONNINFO_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
+$(PIC_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
 $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
 build/$(1)/obj/%.o: %.c build/$(1)/flags | $(DEPS_FIRST)
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$<)
 	$(Q)$$($(1)_COMPILE) $$($(1)_EXTRA) -c -o $$@ $$<
+
+build/$(1)/obj/%.o: %.S build/$(1)/flags | $(DEPS_FIRST)
+	@mkdir -p $$(@D)
+	$$(call say,AS,$$<)
+	$(Q)$(CC) -c -o $$@ $$<
 
 build/$(1)/libledger.a: $(LEDGER_SRC:%.c=build/$(1)/obj/%.o)
 build/$(1)/libconninfo.a: $(CONNINFO_SRC:%.c=build/$(1)/obj/%.o)
@@ -113,7 +122,13 @@ build/$(1)/lib%.a: build/$(1)/sources
 	$$(call say,AR,$$@)
 	$(Q)rm -f $$@ && $(AR) rcs $$@ $$(filter %.o,$$^)
 
-build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libledger.a
+build/$(1)/libpqbudget.so: $(PRELOAD_SRC:%.c=build/$(1)/obj/%.o) $(PRELOAD_ASM:%.S=build/$(1)/obj/%.o) \
+		build/$(1)/libconninfo.a build/$(1)/libledger.a shim/preload/exports.map build/$(1)/sources
+	$$(call say,LINK,$$@)
+	$(Q)$$($(1)_LINK) -shared -Wl,-soname,libpqbudget.so -Wl,--version-script=shim/preload/exports.map \
+		-o $$@ $$(filter %.o %.a,$$^)
+
+build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libconninfo.a build/$(1)/libledger.a
 build/$(1)/pqbudget: $(1)_WITH = -lpthread
 build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) $$($(1)_LIBS)
 build/$(1)/unit: $(1)_WITH = -lcriterion -lpthread
@@ -149,7 +164,7 @@ $(patsubst %,build/%/helpers32,$(filter-out release,$(FLAVOURS))): | $(HELPERS32
 
 -include $(foreach f,$(FLAVOURS),$(ALL_SRC:%.c=build/$(f)/obj/%.d)) $(ALL_SRC:%.c=build/release/obj32/%.d)
 
-deps-check deps-bench deps-demo deps-lint deps-model:
+deps-build deps-check deps-bench deps-demo deps-lint deps-model:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -187,12 +202,14 @@ format: deps-lint ## Format the C sources
 
 install: all ## Install under DESTDIR and PREFIX (/usr/local)
 	$(call say,INST,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
-	$(Q)install -d '$(DESTDIR)$(PREFIX)/bin'
+	$(Q)install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib'
 	$(Q)install -m 755 build/release/pqbudget '$(DESTDIR)$(PREFIX)/bin/pqbudget'
+	$(call say,INST,'$(DESTDIR)$(PREFIX)/lib/libpqbudget.so')
+	$(Q)install -m 644 build/release/libpqbudget.so '$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
 
 uninstall: ## Remove what install put there
 	$(call say,RM,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
-	$(Q)rm -f '$(DESTDIR)$(PREFIX)/bin/pqbudget'
+	$(Q)rm -f '$(DESTDIR)$(PREFIX)/bin/pqbudget' '$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
 
 clean: ## Remove everything that was built
 	$(call say,RM,build)

@@ -3,7 +3,7 @@
 #include "ledger/os.h"
 #include "ledger/registry.h"
 #include "tool/text.h"
-#include "tool/value.h"
+#include "conninfo/value.h"
 
 #include <stdio.h>
 

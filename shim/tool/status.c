@@ -3,7 +3,7 @@
 #include "tool/json.h"
 #include "tool/server.h"
 #include "tool/text.h"
-#include "tool/value.h"
+#include "conninfo/value.h"
 #include "tool/verbs.h"
 #include "tool/view.h"
 #include "tool/watch.h"

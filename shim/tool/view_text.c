@@ -1,6 +1,6 @@
 #include "tool/table.h"
 #include "tool/text.h"
-#include "tool/value.h"
+#include "conninfo/value.h"
 #include "tool/view.h"
 
 #include <string.h>

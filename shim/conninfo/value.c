@@ -1,4 +1,4 @@
-#include "tool/value.h"
+#include "conninfo/value.h"
 
 #include "ledger/layout.h"
 #include "ledger/os.h"

@@ -1,6 +1,6 @@
 /* Numbers and times, as people write and read them. */
-#ifndef PQB_TOOL_VALUE_H
-#define PQB_TOOL_VALUE_H
+#ifndef PQB_CONNINFO_VALUE_H
+#define PQB_CONNINFO_VALUE_H
 
 #include <stddef.h>
 #include <stdint.h>

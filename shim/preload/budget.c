@@ -1,0 +1,208 @@
+#include "preload/budget.h"
+
+#include "conninfo/label.h"
+#include "ledger/steer.h"
+#include "ledger/wait.h"
+#include "preload/dl.h"
+#include "preload/log.h"
+#include "preload/settings.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LEARN_AGAIN (60 * PQB_SECOND)
+#define ARGUMENTS 64
+
+static struct pqb_ledger ledger;
+static _Atomic int is_open;
+
+/* ---- whether ---- */
+
+/* The server loads libpq for dblink, postgres_fdw and the WAL receiver; its own connections are not
+ * a client's. Only the server has this function. */
+static int is_in_server(void)
+{
+    static _Atomic int known; /* 1 no, 2 yes */
+    if (!atomic_load(&known))
+        atomic_store(&known, pqb_dl_symbol(RTLD_DEFAULT, "PostmasterMain") ? 2 : 1);
+    return atomic_load(&known) == 2;
+}
+
+int pqb_budget_is_on(void)
+{
+    return !pqb_settings_is_off() && !is_in_server();
+}
+
+/* ---- who ---- */
+
+/* The arguments as the kernel has them; argv itself is main's. Returns how many. */
+static int read_arguments(char *text, size_t size, char *argv[ARGUMENTS])
+{
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC), count = 0;
+    ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+    if (fd >= 0)
+        pqb_close(fd);
+    if (length <= 0)
+        return 0;
+    text[length] = 0;
+    for (char *at = text; at < text + length && count < ARGUMENTS; at += strlen(at) + 1)
+        argv[count++] = at;
+    return count;
+}
+
+const char *pqb_budget_label(void)
+{
+    static char label[PQB_LABEL_SIZE];
+    static _Atomic int is_chosen;
+    char fresh[PQB_LABEL_SIZE], text[4096], *argv[ARGUMENTS];
+    struct pqb_process_hold hold;
+    if (atomic_load(&is_chosen))
+        return label;
+    int argc = read_arguments(text, sizeof text, argv);
+    pqb_label_choose(fresh, pqb_settings()->app, secure_getenv("npm_package_name"),
+                     program_invocation_short_name, argc, argv);
+    if (!pqb_state_lock(&hold))
+        return "unknown";
+    if (!atomic_load(&is_chosen)) {
+        memcpy(label, fresh, sizeof label);
+        atomic_store(&is_chosen, 1);
+    }
+    pqb_state_unlock(&hold);
+    return label;
+}
+
+/* ---- the ledger ---- */
+
+static enum pqb_status open_ledger(struct pqb_error *error)
+{
+    struct pqb_ledger fresh;
+    struct pqb_process_hold hold;
+    if (atomic_load(&is_open))
+        return PQB_OK;
+    enum pqb_status status = pqb_ledger_open(&fresh, pqb_settings()->ledger, 1, error);
+    if (status)
+        return status;
+    int is_first = 0;
+    if (pqb_state_lock(&hold)) {
+        is_first = !atomic_load(&is_open);
+        if (is_first) {
+            ledger = fresh;
+            atomic_store(&is_open, 1);
+        }
+        pqb_state_unlock(&hold);
+    }
+    if (!is_first)
+        pqb_ledger_close(&fresh);
+    return atomic_load(&is_open) ? PQB_OK : pqb_fail(error, PQB_BUSY, "this process is stuck");
+}
+
+/* The smaller one of two caps, of which 0 is none. */
+static uint32_t smaller_cap(uint32_t one, uint32_t other)
+{
+    return !one || (other && other < one) ? other : one;
+}
+
+static enum pqb_verdict without_ledger(const struct pqb_error *error, struct pqb_refusal *refusal)
+{
+    static _Atomic int has_warned;
+    if (pqb_settings()->fails_closed) {
+        pqb_refusal_for_failure(refusal, error->text);
+        return PQB_VERDICT_REFUSED;
+    }
+    if (!atomic_exchange(&has_warned, 1))
+        pqb_log(PQB_LOG_WARN, "the budget cannot be used, connecting without it: %s", error->text);
+    return PQB_VERDICT_UNCOUNTED;
+}
+
+static void explain(const struct pqb_claim_request *request, unsigned obstacle, uint64_t asked_at,
+                    struct pqb_refusal *refusal)
+{
+    struct pqb_region *region;
+    struct pqb_error error;
+    struct pqb_refusal_case about = {.server = request->server,
+                                     .app = request->app,
+                                     .cap = request->process_cap,
+                                     .obstacle = obstacle,
+                                     .asked_at = asked_at};
+    if (pqb_ledger_region(&ledger, &region, &error)) {
+        pqb_refusal_for_failure(refusal, error.text);
+        return;
+    }
+    pqb_refusal_for(refusal, region, &about);
+    pqb_region_unpin(region);
+}
+
+static enum pqb_verdict acquire(struct pqb_connection *connection, struct pqb_refusal *refusal)
+{
+    const struct pqb_settings *settings = pqb_settings();
+    struct pqb_error error = {""};
+    unsigned obstacle = 0;
+    uint64_t asked_at = pqb_now();
+    struct pqb_claim_request request = {
+        .server = connection->server,
+        .app = pqb_budget_label(),
+        .defaults = &settings->new_server,
+        .door = PQB_DOOR_LIBPQ,
+        .process_cap = smaller_cap(connection->cap, settings->process_cap),
+    };
+    long long wait = connection->wait != PQB_WAIT_SERVER ? connection->wait : settings->wait_ms;
+    enum pqb_status status = open_ledger(&error);
+    if (!status)
+        status = pqb_wait_acquire(&ledger, &request, wait, &connection->claim, &obstacle, &error);
+    switch (status) {
+    case PQB_OK:
+        return PQB_VERDICT_GO;
+    case PQB_BORROWED:
+        return PQB_VERDICT_UNCOUNTED;
+    case PQB_TIMED_OUT:
+        explain(&request, obstacle, asked_at, refusal);
+        pqb_log(PQB_LOG_INFO, "refused: %s", refusal->detail);
+        return PQB_VERDICT_REFUSED;
+    default:
+        return without_ledger(&error, refusal);
+    }
+}
+
+enum pqb_verdict pqb_budget_acquire(struct pqb_connection *connection, struct pqb_refusal *refusal)
+{
+    int saved = errno;
+    enum pqb_verdict verdict = acquire(connection, refusal);
+    errno = saved;
+    return verdict;
+}
+
+/* ---- other names of a server ---- */
+
+/* One visit a minute for what is always the same. */
+static int is_news(const char *server, const char *address)
+{
+    static char last_server[PQB_KEY_BYTES], last_address[PQB_ADDRESS_BYTES];
+    static uint64_t last;
+    struct pqb_process_hold hold;
+    if (!pqb_state_lock(&hold))
+        return 0;
+    uint64_t now = pqb_now();
+    int is_new = !last || now - last > LEARN_AGAIN ||
+                 strncmp(last_server, server, sizeof last_server - 1) != 0 ||
+                 strncmp(last_address, address, sizeof last_address - 1) != 0;
+    if (is_new) {
+        strncpy(last_server, server, sizeof last_server - 1);
+        strncpy(last_address, address, sizeof last_address - 1);
+        last = now;
+    }
+    pqb_state_unlock(&hold);
+    return is_new;
+}
+
+void pqb_budget_learn(const struct pqb_connection *connection, const char *address)
+{
+    if (!strcmp(connection->server, address) || !is_news(connection->server, address))
+        return;
+    enum pqb_status status = pqb_steer_learn(connection->claim.region, connection->server, address);
+    if (!status)
+        pqb_log(PQB_LOG_DEBUG, "%s is %s", address, connection->server);
+}

@@ -1,0 +1,428 @@
+#include "preload/front.h"
+
+#include "preload/budget.h"
+#include "preload/connection.h"
+#include "preload/log.h"
+#include "preload/params.h"
+#include "preload/peer.h"
+#include "preload/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* The attempt that this thread is in the midst of, before its PGconn is known. A signal handler may
+ * leave it by a longjmp: its claim then counts on, as its connection does, which nobody can close
+ * any more. */
+static __thread struct pqb_connection *attempt __attribute__((tls_model("initial-exec")));
+
+static int is_on(void)
+{
+    return pqb_budget_is_on() && (pqb_settings()->doors & PQB_DOORS_LIBPQ);
+}
+
+/* Calls a real function with this thread marked as inside its libpq. */
+#define CALL(pq, refuses, call)                                                                    \
+    ({                                                                                             \
+        struct pqb_thread before_ = pqb_thread_enter((pq), (refuses));                             \
+        __auto_type result_ = (call);                                                              \
+        pqb_thread_leave(before_);                                                                 \
+        result_;                                                                                   \
+    })
+#define CALL_VOID(pq, refuses, call)                                                               \
+    do {                                                                                           \
+        struct pqb_thread before_ = pqb_thread_enter((pq), (refuses));                             \
+        (call);                                                                                    \
+        pqb_thread_leave(before_);                                                                 \
+    } while (0)
+
+/* ---- a connection's steps ---- */
+
+/* It is connected: says so in the ledger. */
+static void opened(struct pqb_connection *connection)
+{
+    struct pqb_libpq *pq = connection->pq;
+    const struct pg_conn *conn = connection->conn;
+    int saved = errno;
+    if (connection->state != PQB_CONNECTION_FREE && connection->claim.region) {
+        struct pqb_peer peer;
+        pqb_peer_of(pq->PQsocket(conn), &peer);
+        struct pqb_claim_peer claim_peer = {
+            .backend_pid = pq->PQbackendPID(conn),
+            .is_local = peer.is_local,
+            .user = pq->PQuser(conn),
+            .database = pq->PQdb(conn),
+            .application_name = pq->PQparameterStatus(conn, "application_name"),
+        };
+        connection->state = PQB_CONNECTION_OPEN;
+        if (pqb_claim_open(&connection->claim, &claim_peer))
+            pqb_log(PQB_LOG_INFO, "the ledger was given up while this process connected to %s",
+                    connection->server);
+        if (*peer.address)
+            pqb_budget_learn(connection, peer.address);
+    }
+    errno = saved;
+}
+
+/* Its claim is not needed any more. What a forked child inherited in the midst of connecting is its
+ * parent's. */
+static void give_back(struct pqb_connection *connection)
+{
+    int saved = errno;
+    if (connection->pid != (int32_t)getpid() && connection->state != PQB_CONNECTION_OPEN)
+        pqb_claim_drop(&connection->claim);
+    else
+        pqb_claim_give(&connection->claim, PQB_END_CLOSED);
+    errno = saved;
+}
+
+static void failed(struct pqb_connection *connection)
+{
+    if (connection->state != PQB_CONNECTION_CONNECTING && connection->state != PQB_CONNECTION_OPEN)
+        return;
+    give_back(connection);
+    connection->state = PQB_CONNECTION_FAILED;
+}
+
+/* Looks what became of a connection after libpq worked at it. */
+static void settle(struct pqb_connection *connection)
+{
+    if (connection->state == PQB_CONNECTION_REFUSED || connection->state == PQB_CONNECTION_FREE)
+        return;
+    if (connection->pq->PQstatus(connection->conn) == PQB_PQ_CONNECTION_OK)
+        opened(connection);
+    else
+        failed(connection);
+}
+
+static void write_refusal(struct pqb_connection *connection, const struct pg_conn *conn,
+                          const struct pqb_refusal *refusal)
+{
+    struct pqb_libpq *pq = connection->pq;
+    pqb_connection_refuse(connection,
+                          pqb_refusal_message(refusal, pq->PQhost(conn), pq->PQport(conn)));
+}
+
+/* Takes a claim for it. 0 if it is refused. */
+static int admit(struct pqb_connection *connection, struct pqb_refusal *refusal)
+{
+    switch (pqb_budget_acquire(connection, refusal)) {
+    case PQB_VERDICT_GO:
+        connection->state = PQB_CONNECTION_CONNECTING;
+        return 1;
+    case PQB_VERDICT_UNCOUNTED:
+        connection->state = PQB_CONNECTION_FREE;
+        return 1;
+    default:
+        connection->state = PQB_CONNECTION_REFUSED;
+        return 0;
+    }
+}
+
+/* Puts a new PGconn down; whatever stood at its address before, libpq has freed past us. */
+static void put_down(struct pqb_connection *connection, struct pg_conn *conn)
+{
+    struct pqb_connection *earlier = pqb_connection_add(connection, conn);
+    if (earlier) {
+        give_back(earlier);
+        pqb_connection_free(earlier);
+    }
+}
+
+/* ---- making one ---- */
+
+/* What was left of an attempt that a longjmp left: nothing, if it had no claim yet. */
+static struct pqb_connection *begin(struct pqb_libpq *pq)
+{
+    if (attempt && !attempt->claim.region)
+        pqb_connection_free(attempt);
+    return attempt = pqb_connection_new(pq);
+}
+
+/* Fills in the name, which may only be seen where nobody else gives one. */
+static int fill_in(struct pqb_params *params)
+{
+    return pqb_settings()->naming != PQB_NAMING_FILL ||
+           pqb_params_get(params, "fallback_application_name") ||
+           pqb_params_set(params, "fallback_application_name", pqb_budget_label());
+}
+
+static struct pg_conn *really_connect(struct pqb_libpq *pq, const char *conninfo, int is_async,
+                                      int refuses)
+{
+    return is_async ? CALL(pq, refuses, pq->PQconnectStart(conninfo))
+                    : CALL(pq, refuses, pq->PQconnectdb(conninfo));
+}
+
+/* A libpq whose connect() is not ours (bound past us, linked statically) has connected, or begun
+ * to: the program gets a connection that leads nowhere instead. */
+static struct pg_conn *disarm(struct pqb_libpq *pq, struct pg_conn *conn, const char *conninfo,
+                              int is_async)
+{
+    static const char nowhere[] = "host='/dev/null/pqbudget' hostaddr='' ";
+    if (!conn || pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
+        return conn;
+    CALL_VOID(pq, 0, pq->PQfinish(conn));
+    char *changed = malloc(strlen(conninfo) + sizeof nowhere);
+    if (!changed)
+        return NULL;
+    strcpy(stpcpy(changed, conninfo), nowhere);
+    conn = really_connect(pq, changed, is_async, 1);
+    pqb_params_forget(changed);
+    return conn;
+}
+
+/* The parameters are understood and there is memory: one attempt. NULL as libpq's, without memory.
+ */
+static struct pg_conn *connect_charged(struct pqb_connection *connection, const char *conninfo,
+                                       int is_async)
+{
+    struct pqb_libpq *pq = connection->pq;
+    struct pqb_refusal refusal;
+    int is_admitted = !connection->server || admit(connection, &refusal);
+    struct pg_conn *conn = really_connect(pq, conninfo, is_async, !is_admitted);
+    attempt = NULL;
+    if (conn && !is_admitted) {
+        write_refusal(connection, conn, &refusal);
+        conn = disarm(pq, conn, conninfo, is_async);
+    }
+    if (!conn) {
+        give_back(connection);
+        pqb_connection_free(connection);
+        return NULL;
+    }
+    put_down(connection, conn);
+    if (!is_async || pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
+        settle(connection);
+    return conn;
+}
+
+/* NULL and *is_done = 0: the program's own call is to be made as it is. */
+static struct pg_conn *connect_with(struct pqb_libpq *pq, struct pqb_params *params, int is_async,
+                                    int *is_done)
+{
+    struct pqb_connection *connection = begin(pq);
+    char key[PQB_KEY_BYTES], *conninfo = fill_in(params) ? pqb_params_string(params) : NULL;
+    struct pg_conn *conn = NULL;
+    int is_charged =
+        !pqb_params_replicate(params) && pqb_params_server(pq, params, key, sizeof key);
+    if (connection && is_charged)
+        connection->server = strdup(key);
+    *is_done = connection && conninfo && (!is_charged || connection->server);
+    if (*is_done) {
+        conn = connect_charged(connection, conninfo, is_async);
+    } else if (connection) {
+        pqb_connection_free(connection);
+        attempt = NULL;
+    }
+    pqb_params_forget(conninfo);
+    pqb_params_free(params);
+    return conn;
+}
+
+struct pg_conn *pqb_front_PQconnectdb(struct pqb_libpq *pq, const char *conninfo)
+{
+    struct pqb_params params = {0};
+    int is_done = 0;
+    struct pg_conn *conn = NULL;
+    if (is_on() && pqb_params_of_string(pq, conninfo, &params))
+        conn = connect_with(pq, &params, 0, &is_done);
+    else
+        pqb_params_free(&params);
+    return is_done ? conn : CALL(pq, 0, pq->PQconnectdb(conninfo));
+}
+
+struct pg_conn *pqb_front_PQconnectStart(struct pqb_libpq *pq, const char *conninfo)
+{
+    struct pqb_params params = {0};
+    int is_done = 0;
+    struct pg_conn *conn = NULL;
+    if (is_on() && pqb_params_of_string(pq, conninfo, &params))
+        conn = connect_with(pq, &params, 1, &is_done);
+    else
+        pqb_params_free(&params);
+    return is_done ? conn : CALL(pq, 0, pq->PQconnectStart(conninfo));
+}
+
+struct pg_conn *pqb_front_PQconnectdbParams(struct pqb_libpq *pq, const char *const *keywords,
+                                            const char *const *values, int expand_dbname)
+{
+    struct pqb_params params = {0};
+    int is_done = 0;
+    struct pg_conn *conn = NULL;
+    if (is_on() && pqb_params_of_arrays(pq, keywords, values, expand_dbname, &params))
+        conn = connect_with(pq, &params, 0, &is_done);
+    else
+        pqb_params_free(&params);
+    return is_done ? conn : CALL(pq, 0, pq->PQconnectdbParams(keywords, values, expand_dbname));
+}
+
+struct pg_conn *pqb_front_PQconnectStartParams(struct pqb_libpq *pq, const char *const *keywords,
+                                               const char *const *values, int expand_dbname)
+{
+    struct pqb_params params = {0};
+    int is_done = 0;
+    struct pg_conn *conn = NULL;
+    if (is_on() && pqb_params_of_arrays(pq, keywords, values, expand_dbname, &params))
+        conn = connect_with(pq, &params, 1, &is_done);
+    else
+        pqb_params_free(&params);
+    return is_done ? conn : CALL(pq, 0, pq->PQconnectStartParams(keywords, values, expand_dbname));
+}
+
+struct pg_conn *pqb_front_PQsetdbLogin(struct pqb_libpq *pq, const char *host, const char *port,
+                                       const char *options, const char *tty, const char *dbname,
+                                       const char *login, const char *password)
+{
+    struct pqb_params params = {0};
+    int is_done = 0;
+    struct pg_conn *conn = NULL;
+    if (is_on() && pqb_params_of_login(pq, host, port, options, dbname, login, password, &params))
+        conn = connect_with(pq, &params, 0, &is_done);
+    else
+        pqb_params_free(&params);
+    return is_done
+               ? conn
+               : CALL(pq, 0, pq->PQsetdbLogin(host, port, options, tty, dbname, login, password));
+}
+
+int pqb_front_PQconnectPoll(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    struct pqb_connection *connection = pqb_connection_find(conn);
+    int refuses = connection && connection->state == PQB_CONNECTION_REFUSED;
+    int result = CALL(pq, refuses, pq->PQconnectPoll(conn));
+    if (connection && connection->state == PQB_CONNECTION_CONNECTING &&
+        (result == PQB_PQ_POLLING_OK || result == PQB_PQ_POLLING_FAILED))
+        settle(connection);
+    return result;
+}
+
+/* ---- making it again ---- */
+
+/* Before a reset: the claim is kept, or one taken again if it had been given back. In a forked
+ * child an inherited connection ends for both, and what follows is the child's own. 0 = refused. */
+static int admit_again(struct pqb_connection *connection, struct pqb_refusal *refusal)
+{
+    int is_inherited = connection->pid != (int32_t)getpid();
+    if (!connection->server || !is_on() ||
+        (!is_inherited && (connection->state == PQB_CONNECTION_OPEN ||
+                           connection->state == PQB_CONNECTION_CONNECTING)))
+        return 1;
+    if (is_inherited)
+        give_back(connection);
+    connection->pid = (int32_t)getpid();
+    pqb_connection_refuse(connection, NULL);
+    return admit(connection, refusal);
+}
+
+void pqb_front_PQreset(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    struct pqb_connection *connection = pqb_connection_find(conn);
+    struct pqb_refusal refusal;
+    int is_admitted = !connection || admit_again(connection, &refusal);
+    CALL_VOID(pq, !is_admitted, pq->PQreset(conn));
+    if (!is_admitted)
+        write_refusal(connection, conn, &refusal);
+    else if (connection)
+        settle(connection);
+}
+
+int pqb_front_PQresetStart(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    struct pqb_connection *connection = pqb_connection_find(conn);
+    struct pqb_refusal refusal;
+    int is_admitted = !connection || admit_again(connection, &refusal);
+    int result = CALL(pq, !is_admitted, pq->PQresetStart(conn));
+    if (!is_admitted)
+        write_refusal(connection, conn, &refusal);
+    else if (connection && connection->state == PQB_CONNECTION_OPEN)
+        connection->state = PQB_CONNECTION_CONNECTING; /* its claim stays OPEN */
+    if (connection && !result)
+        failed(connection);
+    return result;
+}
+
+int pqb_front_PQresetPoll(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    struct pqb_connection *connection = pqb_connection_find(conn);
+    int refuses = connection && connection->state == PQB_CONNECTION_REFUSED;
+    int result = CALL(pq, refuses, pq->PQresetPoll(conn));
+    if (connection && connection->state == PQB_CONNECTION_CONNECTING &&
+        (result == PQB_PQ_POLLING_OK || result == PQB_PQ_POLLING_FAILED))
+        settle(connection);
+    return result;
+}
+
+/* ---- its end, and its words ---- */
+
+void pqb_front_PQfinish(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    struct pqb_process self;
+    /* A vfork child has its parent's memory, and its parent's connections. */
+    int is_borrowed = pqb_process_self(&self) == PQB_BORROWED;
+    struct pqb_connection *connection = is_borrowed ? NULL : pqb_connection_take(conn);
+    CALL_VOID(pq, 0, pq->PQfinish(conn));
+    if (!connection)
+        return;
+    give_back(connection);
+    pqb_connection_free(connection);
+}
+
+char *pqb_front_PQerrorMessage(struct pqb_libpq *pq, const struct pg_conn *conn)
+{
+    struct pqb_connection *connection =
+        atomic_load(&pqb_connections_refused) ? pqb_connection_find(conn) : NULL;
+    return connection && connection->refusal ? connection->refusal : pq->PQerrorMessage(conn);
+}
+
+/* ---- those that are never charged ---- */
+
+int pqb_front_PQping(struct pqb_libpq *pq, const char *conninfo)
+{
+    return CALL(pq, 0, pq->PQping(conninfo));
+}
+
+int pqb_front_PQpingParams(struct pqb_libpq *pq, const char *const *keywords,
+                           const char *const *values, int expand_dbname)
+{
+    return CALL(pq, 0, pq->PQpingParams(keywords, values, expand_dbname));
+}
+
+struct _PQconninfoOption *pqb_front_PQconninfoParse(struct pqb_libpq *pq, const char *conninfo,
+                                                    char **errmsg)
+{
+    return pq->PQconninfoParse(conninfo, errmsg);
+}
+
+/* A cancel request takes no slot, and must pass on a full server. psql sends one inside its SIGINT
+ * handler: nothing here but the mark of the thread. */
+int pqb_front_PQcancel(struct pqb_libpq *pq, struct pg_cancel *cancel, char *errbuf, int errbufsize)
+{
+    return CALL(pq, 0, pq->PQcancel(cancel, errbuf, errbufsize));
+}
+
+int pqb_front_PQrequestCancel(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    return CALL(pq, 0, pq->PQrequestCancel(conn));
+}
+
+int pqb_front_PQcancelBlocking(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
+{
+    return CALL(pq, 0, pq->PQcancelBlocking(conn));
+}
+
+int pqb_front_PQcancelStart(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
+{
+    return CALL(pq, 0, pq->PQcancelStart(conn));
+}
+
+int pqb_front_PQcancelPoll(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
+{
+    return CALL(pq, 0, pq->PQcancelPoll(conn));
+}
+
+void pqb_front_PQcancelReset(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
+{
+    CALL_VOID(pq, 0, pq->PQcancelReset(conn));
+}

@@ -1,0 +1,221 @@
+#include "preload/library.h"
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CALLERS 64
+
+/* By this one a libpq is found: every version has it. */
+#define SIGN "PQconnectdb"
+
+/* Only grows; an entry is complete before the count covers it. */
+struct pqb_libpq pqb_libpqs[PQB_LIBPQS];
+static _Atomic unsigned libpqs;
+
+/* Objects that have called, and the libpq each of them means. Only grows as well; what was loaded
+ * where another object has been unloaded is looked at anew. */
+struct caller {
+    uintptr_t start, end;
+    _Atomic uint64_t unloaded;
+    struct pqb_libpq *pq;
+};
+static struct caller callers[CALLERS];
+static _Atomic unsigned caller_count;
+
+struct function {
+    char name[24];
+    unsigned short offset;
+};
+#define FUNCTION(result, name, parameters, arguments) {#name, offsetof(struct pqb_libpq, name)},
+static const struct function hooked[] = {PQB_PQ_HOOKED(FUNCTION)};
+static const struct function asked[] = {PQB_PQ_ASKED(FUNCTION)};
+
+int pqb_libpq_hook_number(const char *name)
+{
+    for (int i = 0; i < PQB_PQ_HOOKS; i++)
+        if (!strcmp(hooked[i].name, name))
+            return i;
+    return -1;
+}
+
+void *pqb_libpq_bound(const struct pqb_libpq *pq, unsigned hook)
+{
+    return pq && pq - pqb_libpqs < PQB_LIBPQS_BOUND ? pqb_libpq_wrappers[pq - pqb_libpqs][hook]
+                                                    : NULL;
+}
+
+/* ---- the tables ---- */
+
+static void fill_in(struct pqb_libpq *pq, void *handle, const struct function *function,
+                    unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        void *real = pqb_dl_symbol(handle, function[i].name);
+        if (real && pqb_dl_is_ours(real))
+            real = NULL;
+        memcpy((char *)pq + function[i].offset, &real, sizeof real);
+    }
+}
+
+/* Whether it has what cannot be done without. */
+static int is_whole(const struct pqb_libpq *pq)
+{
+    return pq->PQconnectdb && pq->PQconnectStart && pq->PQfinish && pq->PQstatus &&
+           pq->PQconninfoParse && pq->PQconninfoFree && pq->PQfreemem && pq->PQconndefaults;
+}
+
+/* Not before it is needed: libpq reads files for it. */
+uint32_t pqb_libpq_port(struct pqb_libpq *pq)
+{
+    uint32_t port = atomic_load(&pq->port);
+    if (port)
+        return port;
+    struct _PQconninfoOption *options = pq->PQconndefaults();
+    for (struct _PQconninfoOption *option = options; option && option->keyword; option++)
+        if (!strcmp(option->keyword, "port") && option->compiled)
+            port = (uint32_t)strtoul(option->compiled, NULL, 10);
+    if (options)
+        pq->PQconninfoFree(options);
+    if (!port)
+        port = 5432;
+    atomic_store(&pq->port, port);
+    return port;
+}
+
+static struct pqb_libpq *find_table(uintptr_t start)
+{
+    unsigned count = atomic_load(&libpqs);
+    for (unsigned i = 0; i < count; i++)
+        if (pqb_libpqs[i].start == start)
+            return &pqb_libpqs[i];
+    return NULL;
+}
+
+static struct pqb_libpq *add_table(const struct pqb_libpq *fresh)
+{
+    struct pqb_process_hold hold;
+    if (!pqb_state_lock(&hold))
+        return NULL;
+    struct pqb_libpq *pq = find_table(fresh->start);
+    unsigned count = atomic_load(&libpqs);
+    if (!pq && count < PQB_LIBPQS) {
+        pq = &pqb_libpqs[count];
+        *pq = *fresh;
+        atomic_store(&libpqs, count + 1);
+    }
+    pqb_state_unlock(&hold);
+    return pq;
+}
+
+struct pqb_libpq *pqb_libpq_at(const void *function)
+{
+    struct pqb_object object;
+    if (!pqb_dl_object(function, &object))
+        return NULL;
+    struct pqb_libpq *pq = find_table(object.start);
+    if (pq)
+        return pq;
+    void *handle = pqb_dl_handle(&object); /* kept: the functions must stay */
+    struct pqb_libpq fresh = {.start = object.start, .end = object.end};
+    if (!handle)
+        return NULL;
+    fill_in(&fresh, handle, hooked, sizeof hooked / sizeof *hooked);
+    fill_in(&fresh, handle, asked, sizeof asked / sizeof *asked);
+    if (!is_whole(&fresh)) {
+        dlclose(handle);
+        return NULL;
+    }
+    return add_table(&fresh);
+}
+
+/* ---- who means which ---- */
+
+static const void *not_ours(const void *address)
+{
+    return address && !pqb_dl_is_ours(address) ? address : NULL;
+}
+
+/* What this object would have been bound to without us. */
+static const void *libpq_behind(const struct pqb_object *object)
+{
+    void *handle = pqb_dl_handle(object);
+    const void *found = handle ? not_ours(pqb_dl_symbol(handle, SIGN)) : NULL;
+    if (handle)
+        dlclose(handle); /* libpq itself stays open: its table keeps it */
+    return found;
+}
+
+static const void *libpq_anywhere(void)
+{
+    struct pqb_object object;
+    const void *found = NULL;
+    for (unsigned number = 0; !found && pqb_dl_object_number(number, &object); number++)
+        if (*object.path)
+            found = libpq_behind(&object);
+    return found;
+}
+
+/* The last one remembered is the one that holds. */
+static struct caller *recall(uintptr_t address)
+{
+    for (unsigned i = atomic_load(&caller_count); i-- > 0;)
+        if (address >= callers[i].start && address < callers[i].end)
+            return &callers[i];
+    return NULL;
+}
+
+static void remember(const struct pqb_object *object, struct pqb_libpq *pq)
+{
+    struct pqb_process_hold hold;
+    if (!pqb_state_lock(&hold))
+        return;
+    struct caller *known = recall(object->start);
+    unsigned count = atomic_load(&caller_count);
+    if (known && known->start == object->start && known->end == object->end && known->pq == pq) {
+        atomic_store(&known->unloaded, object->unloaded);
+    } else if (count < CALLERS) {
+        callers[count].start = object->start;
+        callers[count].end = object->end;
+        callers[count].pq = pq;
+        atomic_store(&callers[count].unloaded, object->unloaded);
+        atomic_store(&caller_count, count + 1);
+    }
+    pqb_state_unlock(&hold);
+}
+
+static struct pqb_libpq *find_libpq(const void *address)
+{
+    struct pqb_object object;
+    int has_object = pqb_dl_object(address, &object) && !pqb_dl_is_ours(address);
+    const void *sign = has_object ? libpq_behind(&object) : NULL;
+    if (!sign)
+        sign = not_ours(pqb_dl_next(SIGN));
+    if (!sign)
+        sign = libpq_anywhere();
+    struct pqb_libpq *pq = sign ? pqb_libpq_at(sign) : NULL;
+    if (pq && has_object)
+        remember(&object, pq);
+    return pq;
+}
+
+struct pqb_libpq *pqb_libpq_of(const void *address)
+{
+    const struct caller *caller = recall((uintptr_t)address);
+    if (caller && atomic_load(&caller->unloaded) == pqb_dl_unloaded())
+        return caller->pq;
+    struct pqb_process_hold hold;
+    pqb_process_quiet(&hold); /* the loader has a lock that no longjmp must leave held */
+    struct pqb_libpq *pq = find_libpq(address);
+    pqb_process_loud(&hold);
+    return pq;
+}
+
+struct pqb_libpq *pqb_libpq_known(const void *address)
+{
+    const struct caller *caller = recall((uintptr_t)address);
+    if (caller)
+        return caller->pq;
+    return atomic_load(&libpqs) ? &pqb_libpqs[0] : pqb_libpq_of(address);
+}

@@ -1,0 +1,126 @@
+#include "preload/refusal.h"
+
+#include "ledger/admission.h"
+#include "ledger/holders.h"
+#include "ledger/os.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+struct text {
+    char *at;
+    size_t left;
+};
+
+static void add(struct text *text, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct text *text, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    int length = vsnprintf(text->at, text->left, format, values);
+    va_end(values);
+    if (length < 0)
+        return;
+    size_t used = (size_t)length < text->left ? (size_t)length : text->left - 1;
+    text->at += used;
+    text->left -= used;
+}
+
+static void add_holders(struct text *text, const struct pqb_holders *holders)
+{
+    if (!holders->apps)
+        return;
+    add(text, " (");
+    for (unsigned i = 0; i < holders->apps; i++)
+        add(text, "%s%s %u", i ? ", " : "", holders->app[i].label, holders->app[i].used);
+    if (holders->more)
+        add(text, ", %u others %u", holders->more, holders->more_used);
+    add(text, ")");
+}
+
+/* Short of the limit, there is room only for others: newcomers, guaranteed minimums. */
+static void add_room(struct text *text, const struct pqb_holders *holders, const char *server)
+{
+    add(text, "%u of %u connections to %s are in use", holders->used, holders->limit, server);
+    add_holders(text, holders);
+    if (holders->used < holders->limit)
+        add(text, ", %u are reserved for others", holders->limit - holders->used);
+}
+
+static void add_reason(struct text *text, const struct pqb_refusal_case *about,
+                       const struct pqb_holders *holders)
+{
+    switch ((enum pqb_obstacle)about->obstacle) {
+    case PQB_OBSTACLE_PAUSED:
+        add(text, "new connections to %s are paused", about->server);
+        break;
+    case PQB_OBSTACLE_PROCESS_CAP:
+        add(text, "this process holds all %u connections to %s that it may have", about->cap,
+            about->server);
+        break;
+    case PQB_OBSTACLE_APP_LIMIT:
+        add(text, "the application \"%s\" holds all the connections to %s that it may have",
+            about->app, about->server);
+        add_holders(text, holders);
+        break;
+    case PQB_OBSTACLE_LOGINS:
+        add(text, "as many connections to %s are logging in as may at a time", about->server);
+        break;
+    case PQB_OBSTACLE_NONE:
+    case PQB_OBSTACLE_ROOM:
+    case PQB_OBSTACLE_SKIPPED:
+        add_room(text, holders, about->server);
+        break;
+    }
+}
+
+static const char *hint_for(unsigned obstacle)
+{
+    switch (obstacle) {
+    case PQB_OBSTACLE_PAUSED:
+        return "Run \"pqbudget resume\" to let them go on.";
+    case PQB_OBSTACLE_PROCESS_CAP:
+        return "Its cap is the connection_limit of its connection string, or PQBUDGET_PER_PROCESS.";
+    default:
+        return "Run \"pqbudget status\" to see who holds them.";
+    }
+}
+
+void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
+                     const struct pqb_refusal_case *about)
+{
+    struct pqb_holders holders;
+    struct text text = {refusal->detail, sizeof refusal->detail};
+    double waited = (double)(pqb_now() - about->asked_at) / (double)PQB_SECOND;
+    if (pqb_holders_look(region, about->server, about->asked_at, &holders))
+        holders = (struct pqb_holders){0};
+    add_reason(&text, about, &holders);
+    add(&text, "; waited %.1f s", waited);
+    if (holders.ahead)
+        add(&text, " behind %u other%s", holders.ahead, holders.ahead == 1 ? "" : "s");
+    add(&text, ".");
+    snprintf(refusal->hint, sizeof refusal->hint, "%s", hint_for(about->obstacle));
+}
+
+void pqb_refusal_for_failure(struct pqb_refusal *refusal, const char *error)
+{
+    snprintf(refusal->detail, sizeof refusal->detail, "the budget cannot be used: %s.", error);
+    snprintf(refusal->hint, sizeof refusal->hint,
+             "PQBUDGET_FAIL=open would connect all the same, uncounted.");
+}
+
+char *pqb_refusal_message(const struct pqb_refusal *refusal, const char *host, const char *port)
+{
+    char *message = NULL;
+    int is_socket = host && (*host == '/' || *host == '@');
+    int length = asprintf(&message,
+                          is_socket ? "connection to server on socket \"%s/.s.PGSQL.%s\" failed: "
+                                      "FATAL:  sorry, too many clients already\n"
+                                      "DETAIL:  pqbudget: %s\nHINT:  %s\n"
+                                    : "connection to server at \"%s\", port %s failed: "
+                                      "FATAL:  sorry, too many clients already\n"
+                                      "DETAIL:  pqbudget: %s\nHINT:  %s\n",
+                          host && *host ? host : "localhost", port && *port ? port : "5432",
+                          refusal->detail, refusal->hint);
+    return length < 0 ? NULL : message;
+}
