@@ -478,3 +478,14 @@ int pqb_server_is_pooler(const char *key)
     }
     return 1;
 }
+
+int pqb_server_is_loopback(const char *key)
+{
+    struct slice list = slice_of(key), entry;
+    int more = 1;
+    while (next(&list, &more, &entry))
+        if ((entry.length > 10 && !memcmp(entry.text, "localhost:", 10)) ||
+            (entry.length > 4 && !memcmp(entry.text, "127.", 4)))
+            return 1;
+    return 0;
+}

@@ -37,4 +37,7 @@ int pqb_server_key_of_address(char *key, size_t size, const struct sockaddr *add
 /* True if every entry has a port that poolers use, 6432 or 6543. */
 int pqb_server_is_pooler(const char *key);
 
+/* True if any entry is an address of the loopback, which every network namespace has for itself. */
+int pqb_server_is_loopback(const char *key);
+
 #endif

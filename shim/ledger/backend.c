@@ -60,6 +60,19 @@ uint64_t pqb_backend_start(int32_t pid)
     return seen ? backend.start : 0;
 }
 
+int pqb_backend_postmaster(int32_t pid, char name[PQB_POSTMASTER_BYTES])
+{
+    struct process_facts backend, parent;
+    int saved = errno;
+    int seen = pid > 1 && process_facts(pid, &backend) && is_postgres(backend.name) &&
+               process_facts(backend.parent, &parent) && is_postgres(parent.name);
+    if (seen)
+        snprintf(name, PQB_POSTMASTER_BYTES, "postmaster %d since %llu in %u", backend.parent,
+                 (unsigned long long)parent.start, pqb_pid_namespace());
+    errno = saved;
+    return seen;
+}
+
 static int has_exited(int pidfd)
 {
     struct pollfd poll_for = {.fd = pidfd, .events = POLLIN};

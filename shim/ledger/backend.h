@@ -9,6 +9,11 @@
  * container). */
 uint64_t pqb_backend_start(int32_t pid);
 
+/* Names the server that a backend belongs to: two names of a server lead to the same postmaster.
+ * Never like a server's key: it has blanks. 0 if it can't be told. */
+#define PQB_POSTMASTER_BYTES 64
+int pqb_backend_postmaster(int32_t pid, char name[PQB_POSTMASTER_BYTES]);
+
 /* A pidfd that polls readable when the backend has exited, PQB_BACKEND_GONE if it has, or
  * PQB_BACKEND_UNKNOWN. A zombie has exited, whoever forgot to reap it; a reused pid is told by the
  * start time, unless `start` is 0. */

@@ -106,16 +106,32 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     text_copy(row->command, sizeof row->command, command);
 }
 
-/* The server's row, made if need be. Inside the guard. */
+static unsigned find_or_make(struct pqb_layout *map, const struct pqb_claim_request *request,
+                             const char *key, unsigned hint, uint64_t now)
+{
+    unsigned server = pqb_registry_resolve(map, key, hint, now);
+    if (server == PQB_NIL)
+        server = pqb_registry_server_make(
+            map, key, request->defaults ? request->defaults : &pqb_server_defaults, now);
+    return server;
+}
+
+/* The server's row, made if need be. A key that each network namespace has for itself is the first
+ * comer's; the others' rows have their namespace in their names. Inside the guard. */
 static unsigned server_for(struct pqb_layout *map, const struct pqb_claim_request *request,
                            unsigned hint, uint64_t now)
 {
-    unsigned server = pqb_registry_resolve(map, request->server, hint, now);
-    if (server == PQB_NIL)
-        server = pqb_registry_server_make(
-            map, request->server, request->defaults ? request->defaults : &pqb_server_defaults,
-            now);
-    return server;
+    unsigned server = find_or_make(map, request, request->server, hint, now);
+    if (server == PQB_NIL || !request->network)
+        return server;
+    if (!map->server[server].network || !pqb_registry_server_is_used(map, server))
+        map->server[server].network = request->network;
+    if (map->server[server].network == request->network)
+        return server;
+    char key[PQB_KEY_BYTES];
+    int length = snprintf(key, sizeof key, "%s@net:%llu", request->server,
+                          (unsigned long long)request->network);
+    return length < PQB_KEY_BYTES ? find_or_make(map, request, key, hint, now) : server;
 }
 
 static enum pqb_status enter_queue(struct pqb_visit *visit, const struct pqb_claim_request *request,

@@ -27,7 +27,9 @@ struct pqb_claim_request {
     const struct pqb_server_config *defaults; /* of a server that has no row yet; NULL = ours */
     enum pqb_door door;
     uint32_t process_cap; /* connections this process may hold on that server; 0 = no cap */
-    int rings_bell;       /* a grant rings this process's bell (wait.h) instead of one thread's */
+    uint64_t network; /* the network namespace, of a key that means another server in another one
+                         (localhost); 0 = it means the same everywhere */
+    int rings_bell;   /* a grant rings this process's bell (wait.h) instead of one thread's */
 };
 
 /* Where in the tables the last request of this kind was found. Saves two searches; starts zeroed.

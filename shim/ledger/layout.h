@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PQB_LAYOUT_VERSION 1u
+#define PQB_LAYOUT_VERSION 2u
 #define PQB_MAGIC 0x0a54474455425150ull /* "PQBUDGT\n" */
 
 #define PQB_GROUP_CLAIMS                                                                           \
@@ -170,7 +170,8 @@ struct pqb_server_row {
     _Atomic uint64_t reaped_total;
     uint64_t wait_ns_total;
     uint64_t wait_bucket[PQB_WAIT_BUCKETS]; /* journal.h has the bounds */
-    uint64_t spare[16];
+    uint64_t network; /* the network namespace that its key is meant in; 0 = any */
+    uint64_t spare[15];
     char key[PQB_KEY_BYTES];
 };
 

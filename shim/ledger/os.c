@@ -96,11 +96,21 @@ uint64_t pqb_random(void)
     return value;
 }
 
-uint32_t pqb_pid_namespace(void)
+static uint64_t inode_of(const char *path)
 {
     struct stat status;
     int saved = errno;
-    uint32_t inode = stat("/proc/self/ns/pid", &status) ? 0 : (uint32_t)status.st_ino;
+    uint64_t inode = stat(path, &status) ? 0 : status.st_ino;
     errno = saved;
     return inode;
+}
+
+uint32_t pqb_pid_namespace(void)
+{
+    return (uint32_t)inode_of("/proc/self/ns/pid");
+}
+
+uint64_t pqb_net_namespace(void)
+{
+    return inode_of("/proc/self/ns/net");
 }

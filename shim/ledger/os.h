@@ -28,7 +28,8 @@ int pqb_park(int fd);
 /* 64 random bits, never 0. Never blocks: early in the boot it makes do with less. */
 uint64_t pqb_random(void);
 
-/* Inode of this process's pid namespace, 0 if /proc won't say. */
+/* Inode of this process's pid or network namespace, 0 if /proc won't say. */
 uint32_t pqb_pid_namespace(void);
+uint64_t pqb_net_namespace(void);
 
 #endif

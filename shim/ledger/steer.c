@@ -303,6 +303,42 @@ enum pqb_status pqb_steer_learn(struct pqb_region *region, const char *server, c
     return PQB_OK;
 }
 
+/* `charged` is where a claim on `key` went. */
+static void learn_postmaster_inside(struct pqb_books *books, unsigned charged, const char *key,
+                                    const char *postmaster)
+{
+    struct pqb_layout *map = books->map;
+    unsigned known = pqb_registry_resolve(map, postmaster, PQB_NIL, books->now);
+    unsigned own = pqb_registry_server(map, key, PQB_NIL), alias = pqb_registry_alias(map, key);
+    int by_alias = alias != PQB_NIL && map->alias[alias].server == charged && own != charged;
+    if (alias != PQB_NIL && map->alias[alias].fixed)
+        return;
+    if (by_alias && known != charged) {
+        pqb_registry_alias_drop(map, alias); /* it leads elsewhere by now, or there was a restart */
+        return;
+    }
+    if (known == PQB_NIL || known == charged)
+        pqb_registry_alias_make(map, postmaster, charged, 0, books->now);
+    if (by_alias)
+        pqb_registry_alias_make(map, key, charged, 0, books->now);
+    else if (known != PQB_NIL && own == charged && known != charged)
+        pqb_registry_alias_make(map, key, known, 0, books->now);
+}
+
+enum pqb_status pqb_steer_learn_postmaster(const struct pqb_claim *claim, const char *key,
+                                           const char *postmaster)
+{
+    struct pqb_visit visit;
+    enum pqb_status status = pqb_visit_begin(&visit, claim->region, pqb_now() + PQB_GUARD_PATIENCE);
+    if (status)
+        return status;
+    unsigned charged = claim->region->map->claim[claim->index].server;
+    if (charged < PQB_SERVERS)
+        learn_postmaster_inside(&visit.books, charged, key, postmaster);
+    pqb_visit_close(&visit);
+    return PQB_OK;
+}
+
 /* ---- reset ---- */
 
 static unsigned count_live(const struct pqb_layout *map)

@@ -3,7 +3,7 @@
 #ifndef PQB_LEDGER_STEER_H
 #define PQB_LEDGER_STEER_H
 
-#include "ledger/region.h"
+#include "ledger/claim.h"
 
 #define PQB_STEER_LEAVE (-1ll) /* of a number: leave it as it is */
 #define PQB_STEER_MANY 32
@@ -41,6 +41,13 @@ enum pqb_status pqb_steer_apply(struct pqb_region *region, const struct pqb_stee
 /* A peer's address was seen for this server. Renews the alias; if the address was an alias of
  * another server, drops it. Nothing happens where the address has a row with claims of its own. */
 enum pqb_status pqb_steer_learn(struct pqb_region *region, const char *server, const char *address)
+    __attribute__((warn_unused_result));
+
+/* The server's process behind an open claim that was asked for by this key is known by that name
+ * (pqb_backend_postmaster). If it is that of another server, the two are one: claims on this key
+ * are charged there as soon as it has none of its own, for as long as that is heard again. */
+enum pqb_status pqb_steer_learn_postmaster(const struct pqb_claim *claim, const char *key,
+                                           const char *postmaster)
     __attribute__((warn_unused_result));
 
 /* Removes and retires the ledger at `path`. Unless `force`, PQB_REFUSED while anything live is in

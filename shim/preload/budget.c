@@ -1,6 +1,8 @@
 #include "preload/budget.h"
 
 #include "conninfo/label.h"
+#include "conninfo/server.h"
+#include "ledger/backend.h"
 #include "ledger/steer.h"
 #include "ledger/wait.h"
 #include "preload/dl.h"
@@ -136,6 +138,15 @@ static void explain(const struct pqb_claim_request *request, unsigned obstacle, 
     pqb_region_unpin(region);
 }
 
+/* A process may move to another one, which pqbudget does not follow: it asks once. */
+static uint64_t network(void)
+{
+    static _Atomic uint64_t inode;
+    if (!atomic_load(&inode))
+        atomic_store(&inode, pqb_net_namespace());
+    return atomic_load(&inode);
+}
+
 static enum pqb_verdict acquire(struct pqb_connection *connection, struct pqb_refusal *refusal)
 {
     const struct pqb_settings *settings = pqb_settings();
@@ -148,6 +159,7 @@ static enum pqb_verdict acquire(struct pqb_connection *connection, struct pqb_re
         .defaults = &settings->new_server,
         .door = PQB_DOOR_LIBPQ,
         .process_cap = smaller_cap(connection->cap, settings->process_cap),
+        .network = pqb_server_is_loopback(connection->server) ? network() : 0,
     };
     long long wait = connection->wait != PQB_WAIT_SERVER ? connection->wait : settings->wait_ms;
     enum pqb_status status = open_ledger(&error);
@@ -177,32 +189,49 @@ enum pqb_verdict pqb_budget_acquire(struct pqb_connection *connection, struct pq
 
 /* ---- other names of a server ---- */
 
-/* One visit a minute for what is always the same. */
+/* Whether a server's name was not seen at this address for a minute: one visit for what is always
+ * the same. A few of them, for a program with several servers. */
 static int is_news(const char *server, const char *address)
 {
-    static char last_server[PQB_KEY_BYTES], last_address[PQB_ADDRESS_BYTES];
-    static uint64_t last;
+    static struct {
+        uint64_t key, at;
+    } seen[4];
+    static unsigned next;
     struct pqb_process_hold hold;
+    uint64_t key = 1469598103934665603u, now = pqb_now();
+    const char *texts[] = {server, " ", address};
+    for (unsigned i = 0; i < 3; i++) /* FNV-1a */
+        for (const char *at = texts[i]; *at; at++)
+            key = (key ^ (unsigned char)*at) * 1099511628211u;
     if (!pqb_state_lock(&hold))
         return 0;
-    uint64_t now = pqb_now();
-    int is_new = !last || now - last > LEARN_AGAIN ||
-                 strncmp(last_server, server, sizeof last_server - 1) != 0 ||
-                 strncmp(last_address, address, sizeof last_address - 1) != 0;
+    unsigned place = 0;
+    while (place < 4 && seen[place].key != key)
+        place++;
+    int is_new = place == 4 || now - seen[place].at > LEARN_AGAIN;
+    if (place == 4)
+        place = next++ % 4;
     if (is_new) {
-        strncpy(last_server, server, sizeof last_server - 1);
-        strncpy(last_address, address, sizeof last_address - 1);
-        last = now;
+        seen[place].key = key;
+        seen[place].at = now;
     }
     pqb_state_unlock(&hold);
     return is_new;
 }
 
-void pqb_budget_learn(const struct pqb_connection *connection, const char *address)
+void pqb_budget_learn(const struct pqb_connection *connection, const struct pqb_peer *peer,
+                      int32_t backend_pid)
 {
-    if (!strcmp(connection->server, address) || !is_news(connection->server, address))
+    const struct pqb_claim *claim = &connection->claim;
+    char postmaster[PQB_POSTMASTER_BYTES];
+    enum pqb_status status = PQB_OK;
+    if (!*peer->address || !is_news(connection->server, peer->address))
         return;
-    enum pqb_status status = pqb_steer_learn(connection->claim.region, connection->server, address);
-    if (!status)
-        pqb_log(PQB_LOG_DEBUG, "%s is %s", address, connection->server);
+    if (strcmp(connection->server, peer->address) != 0 && !pqb_server_is_loopback(peer->address))
+        status = pqb_steer_learn(claim->region, connection->server, peer->address);
+    if (!status && peer->is_local && pqb_backend_postmaster(backend_pid, postmaster))
+        status = pqb_steer_learn_postmaster(claim, connection->server, postmaster);
+    if (status)
+        pqb_log(PQB_LOG_DEBUG, "other names of %s: %s", connection->server,
+                pqb_status_text(status));
 }

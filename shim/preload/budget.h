@@ -4,6 +4,7 @@
 #define PQB_PRELOAD_BUDGET_H
 
 #include "preload/connection.h"
+#include "preload/peer.h"
 #include "preload/refusal.h"
 
 enum pqb_verdict {
@@ -22,7 +23,8 @@ const char *pqb_budget_label(void);
  * any signal handler can run. *refusal is written if refused. Keeps errno. */
 enum pqb_verdict pqb_budget_acquire(struct pqb_connection *connection, struct pqb_refusal *refusal);
 
-/* The address of an open connection's peer is another name of its server. */
-void pqb_budget_learn(const struct pqb_connection *connection, const char *address);
+/* What an open connection's peer tells of other names of its server. */
+void pqb_budget_learn(const struct pqb_connection *connection, const struct pqb_peer *peer,
+                      int32_t backend_pid);
 
 #endif

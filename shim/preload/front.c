@@ -4,7 +4,6 @@
 #include "preload/connection.h"
 #include "preload/log.h"
 #include "preload/params.h"
-#include "preload/peer.h"
 #include "preload/settings.h"
 
 #include <errno.h>
@@ -59,8 +58,8 @@ static void opened(struct pqb_connection *connection)
         if (pqb_claim_open(&connection->claim, &claim_peer))
             pqb_log(PQB_LOG_INFO, "the ledger was given up while this process connected to %s",
                     connection->server);
-        if (*peer.address)
-            pqb_budget_learn(connection, peer.address);
+        else
+            pqb_budget_learn(connection, &peer, claim_peer.backend_pid);
     }
     errno = saved;
 }

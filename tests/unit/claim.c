@@ -105,6 +105,28 @@ Test(claim, is_refused_when_all_are_taken)
         pqb_claim_give(&claim[i], PQB_END_CLOSED);
 }
 
+/* `localhost` is another server in another network namespace, also under one ledger. */
+Test(claim, of_another_network_is_another_servers)
+{
+    struct pqb_claim_request here = request, there = request;
+    struct pqb_claim one, other, third;
+    const struct pqb_layout *map = region()->map;
+    here.network = 1001;
+    there.network = 1002;
+    cr_assert_eq(support_hold(&ledger, &here, 0, &one), PQB_OK);
+    cr_assert_eq(support_hold(&ledger, &there, 0, &other), PQB_OK);
+    cr_assert_str_eq(map->server[map->claim[one.index].server].key, "localhost:5432");
+    cr_assert_str_eq(map->server[map->claim[other.index].server].key, "localhost:5432@net:1002");
+    pqb_claim_give(&one, PQB_END_CLOSED);
+    pqb_claim_give(&other, PQB_END_CLOSED);
+
+    /* A namespace that is gone leaves the plain name to the next one. */
+    there.network = 1003;
+    cr_assert_eq(support_hold(&ledger, &there, 0, &third), PQB_OK);
+    cr_assert_str_eq(map->server[map->claim[third.index].server].key, "localhost:5432");
+    pqb_claim_give(&third, PQB_END_CLOSED);
+}
+
 Test(claim, goes_through_its_states)
 {
     static const struct pqb_claim_peer unseen;

@@ -411,7 +411,7 @@ Test(region, a_changed_identity_is_refused)
         cr_assert(text_is_clear(), "\"%s\"", error.text);
     }
     bad = good;
-    bad.version = 2;
+    bad.version = PQB_LAYOUT_VERSION + 1;
     write_file(&bad, sizeof bad, 0);
     assert_refused(1, PQB_VERSION);
     bad = good;

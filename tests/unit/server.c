@@ -300,6 +300,9 @@ Test(server, is_nothing_that_other_families_have)
 
 Test(server, that_pools_is_known_by_its_port)
 {
+    cr_assert(pqb_server_is_loopback("localhost:5432"));
+    cr_assert(pqb_server_is_loopback("db:5432,127.0.0.2:5432"));
+    cr_assert_not(pqb_server_is_loopback("db:5432,/srv/localhost:5432"));
     cr_assert(pqb_server_is_pooler("localhost:6432"));
     cr_assert(pqb_server_is_pooler("[2001:db8::1]:6543"));
     cr_assert(pqb_server_is_pooler("a:6432,b:6543"));

@@ -415,6 +415,37 @@ Test(steer, nothing_is_learnt_about_a_row_with_claims)
     cr_assert_eq(pqb_registry_alias(map, "10.7.7.7:5432"), PQB_NIL);
 }
 
+static void learn_postmaster(const struct pqb_claim *claim, const char *key, const char *name)
+{
+    cr_assert_eq(pqb_steer_learn_postmaster(claim, key, name), PQB_OK);
+}
+
+/* Two names of a server are found out when connections by both have the same postmaster. */
+Test(steer, names_with_one_postmaster_become_one_server)
+{
+    struct pqb_claim_request by_name = request_for(KEY), by_folder = request_for("/srv/pg:5432");
+    struct pqb_claim named, foldered, later;
+    cr_assert_eq(support_hold(&ledger, &by_name, 0, &named), PQB_OK);
+    cr_assert_eq(support_hold(&ledger, &by_folder, 0, &foldered), PQB_OK);
+    unsigned server = pqb_registry_server(map, KEY, PQB_NIL);
+    unsigned folder = pqb_registry_server(map, "/srv/pg:5432", PQB_NIL);
+    learn_postmaster(&named, KEY, "postmaster 7 since 1 in 2");
+    learn_postmaster(&foldered, "/srv/pg:5432", "postmaster 7 since 1 in 2");
+    cr_assert_eq(resolve("/srv/pg:5432"), folder, "it has a claim of its own");
+    pqb_claim_give(&foldered, PQB_END_CLOSED);
+    cr_assert_eq(support_hold(&ledger, &by_folder, 0, &later), PQB_OK);
+    cr_assert_eq(map->claim[later.index].server, server);
+    learn_postmaster(&later, "/srv/pg:5432", "postmaster 7 since 1 in 2");
+    cr_assert_eq(resolve("/srv/pg:5432"), server);
+
+    /* Another server was started there. */
+    learn_postmaster(&later, "/srv/pg:5432", "postmaster 9 since 8 in 2");
+    cr_assert_eq(resolve("/srv/pg:5432"), folder, "the alias was contradicted");
+    cr_assert_eq(resolve("postmaster 9 since 8 in 2"), PQB_NIL);
+    pqb_claim_give(&later, PQB_END_CLOSED);
+    pqb_claim_give(&named, PQB_END_CLOSED);
+}
+
 /* ---- reset ---- */
 
 Test(steer, reset_is_refused_while_anything_is_live)
