@@ -44,13 +44,19 @@ static int has_claims(const struct pqb_server_row *row)
     return row->general || row->reserve || row->slack || row->waiting;
 }
 
+/* Also true of none but drainers: whoever comes next need not follow them. */
+static int is_idle(const struct pqb_server_row *row)
+{
+    return (uint64_t)row->general + row->reserve + row->slack <= row->draining && !row->waiting;
+}
+
 unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, unsigned hint,
                               uint64_t now)
 {
     unsigned server = pqb_registry_server(map, key, hint);
     /* An alias never overrides a row that has claims or settings of its own. */
     if (server != PQB_NIL &&
-        (has_claims(&map->server[server]) || map->server[server].config.configured))
+        (!is_idle(&map->server[server]) || map->server[server].config.configured))
         return server;
     unsigned alias = pqb_registry_alias(map, key);
     if (alias == PQB_NIL || !alias_is_good(map, &map->alias[alias], now))
