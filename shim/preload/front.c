@@ -11,11 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The attempt that this thread is in the midst of, before its PGconn is known. A signal handler may
- * leave it by a longjmp: its claim then counts on, as its connection does, which nobody can close
- * any more. */
-static __thread struct pqb_connection *attempt __attribute__((tls_model("initial-exec")));
-
 static int is_on(void)
 {
     return pqb_budget_is_on() && (pqb_settings()->doors & PQB_DOORS_LIBPQ);
@@ -131,14 +126,6 @@ static void put_down(struct pqb_connection *connection, struct pg_conn *conn)
 
 /* ---- making one ---- */
 
-/* What was left of an attempt that a longjmp left: nothing, if it had no claim yet. */
-static struct pqb_connection *begin(struct pqb_libpq *pq)
-{
-    if (attempt && !attempt->claim.region)
-        pqb_connection_free(attempt);
-    return attempt = pqb_connection_new(pq);
-}
-
 /* Fills in the name, which may only be seen where nobody else gives one. */
 static int fill_in(struct pqb_params *params)
 {
@@ -173,7 +160,8 @@ static struct pg_conn *disarm(struct pqb_libpq *pq, struct pg_conn *conn, const 
 }
 
 /* The parameters are understood and there is memory: one attempt. NULL as libpq's, without memory.
- */
+ * A signal handler that leaves libpq by a longjmp leaves a connection that nobody can close any
+ * more; its claim counts on, as it does. */
 static struct pg_conn *connect_charged(struct pqb_connection *connection, const char *conninfo,
                                        int is_async)
 {
@@ -181,7 +169,6 @@ static struct pg_conn *connect_charged(struct pqb_connection *connection, const 
     struct pqb_refusal refusal;
     int is_admitted = !connection->server || admit(connection, &refusal);
     struct pg_conn *conn = really_connect(pq, conninfo, is_async, !is_admitted);
-    attempt = NULL;
     if (conn && !is_admitted) {
         write_refusal(connection, conn, &refusal);
         conn = disarm(pq, conn, conninfo, is_async);
@@ -201,7 +188,7 @@ static struct pg_conn *connect_charged(struct pqb_connection *connection, const 
 static struct pg_conn *connect_with(struct pqb_libpq *pq, struct pqb_params *params, int is_async,
                                     int *is_done)
 {
-    struct pqb_connection *connection = begin(pq);
+    struct pqb_connection *connection = pqb_connection_new(pq);
     char key[PQB_KEY_BYTES], *conninfo = fill_in(params) ? pqb_params_string(params) : NULL;
     struct pg_conn *conn = NULL;
     int is_charged =
@@ -209,12 +196,10 @@ static struct pg_conn *connect_with(struct pqb_libpq *pq, struct pqb_params *par
     if (connection && is_charged)
         connection->server = strdup(key);
     *is_done = connection && conninfo && (!is_charged || connection->server);
-    if (*is_done) {
+    if (*is_done)
         conn = connect_charged(connection, conninfo, is_async);
-    } else if (connection) {
+    else if (connection)
         pqb_connection_free(connection);
-        attempt = NULL;
-    }
     pqb_params_forget(conninfo);
     pqb_params_free(params);
     return conn;
