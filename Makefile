@@ -170,7 +170,7 @@ deps-build deps-check deps-bench deps-demo deps-lint deps-model:
 all: $(release_ALL)
 debug: $(debug_ALL)
 
-demo: deps-demo $(release_ALL) $(release_HELPERS) ## Show it at work
+demo: deps-demo $(release_ALL) build/release/helpers/pool ## Show it at work
 	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/demo
 
 check: $(release_TESTS) | deps-check ## Every quick test: units, scripts, a short chaos run

@@ -16,6 +16,10 @@ $(DOORS_SRC:%.c=build/$(1)/obj/%.o) $(LOADER_SRC:%.c=build/$(1)/obj/%.o): $(1)_E
 $(PLUGIN_SRC:%.c=build/$(1)/obj/%.o) $(FAKEPQ_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = \
 	$$(LIBPQ_CFLAGS) -O2 -fPIC -fsemantic-interposition
 
+# Of the programs of one file these use libpq, as anybody would.
+build/$(1)/obj/tests/helpers/pool.o: $(1)_EXTRA = $$(LIBPQ_CFLAGS)
+build/$(1)/helpers/pool: $(1)_WITH = $$(LIBPQ_LIBS) -lpthread
+
 build/$(1)/helpers/doors: $(DOORS_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libsupport.a build/$(1)/libledger.a
 build/$(1)/helpers/doors: $(1)_WITH = $$(LIBPQ_LIBS) -lpthread
 build/$(1)/helpers/loader: $(LOADER_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libsupport.a build/$(1)/libledger.a
