@@ -7,8 +7,9 @@
 
 #define CALLERS 64
 
-/* By this one a libpq is found: every version has it. */
-#define SIGN "PQconnectdb"
+/* By this one a libpq is found: every version has it, and nobody stands in front of it. Another
+ * preload may have a PQconnectdb of its own, which calls us, or whom libpq calls through us. */
+#define SIGN "PQconninfoFree"
 
 /* Only grows; an entry is complete before the count covers it. */
 struct pqb_libpq pqb_libpqs[PQB_LIBPQS];
@@ -59,11 +60,13 @@ static void fill_in(struct pqb_libpq *pq, void *handle, const struct function *f
     }
 }
 
-/* Whether it has what cannot be done without. */
+/* Whether it has what cannot be done without: all that is asked, and a beginning and an end. */
 static int is_whole(const struct pqb_libpq *pq)
 {
-    return pq->PQconnectdb && pq->PQconnectStart && pq->PQfinish && pq->PQstatus &&
-           pq->PQconninfoParse && pq->PQconninfoFree && pq->PQfreemem && pq->PQconndefaults;
+#define IS_THERE(result, name, parameters, arguments) &&pq->name
+    return pq->PQconnectdb && pq->PQconnectStart && pq->PQfinish &&
+           pq->PQconninfoParse PQB_PQ_ASKED(IS_THERE);
+#undef IS_THERE
 }
 
 /* Not before it is needed: libpq reads files for it. */
