@@ -70,8 +70,9 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan model bench lint format \
-	install uninstall clean help deps-build deps-check deps-bench deps-demo deps-lint deps-model FORCE
+.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan check-clients model bench lint \
+	format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo deps-lint \
+	deps-model FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
 debug: ## The same, unoptimised, for a debugger (build/debug)
@@ -164,7 +165,7 @@ $(patsubst %,build/%/helpers32,$(filter-out release,$(FLAVOURS))): | $(HELPERS32
 
 -include $(foreach f,$(FLAVOURS),$(ALL_SRC:%.c=build/$(f)/obj/%.d)) $(ALL_SRC:%.c=build/release/obj32/%.d)
 
-deps-build deps-check deps-bench deps-demo deps-lint deps-model:
+deps-build deps-check deps-clients deps-bench deps-demo deps-lint deps-model:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -187,6 +188,9 @@ check-ubsan: $(ubsan_TESTS) | deps-check ## The unit tests under UndefinedBehavi
 
 check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
 	@scripts/check tsan race
+
+check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under the preload: the matrix
+	@scripts/check-clients
 
 model: deps-model ## Prove the claim protocol with spin
 	@tests/model/run

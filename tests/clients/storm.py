@@ -1,0 +1,104 @@
+"""pgbench in a hurry: more clients than the limit, each transaction on a connection of its own."""
+
+import os
+import re
+
+from bench import HERE, Console, Ledger, Program, Wrong, expect
+
+LIMIT = 5
+TRANSACTIONS = 10
+SCRIPT = os.path.join(HERE, "storm.sql")
+
+# Looks at who is connected until the lock is to be had, which is the sign that all is over. What it sees
+# is the server's own account, without the consoles and itself.
+SAMPLER = """
+DO $$
+DECLARE
+    now_there int;
+    most int := 0;
+    samples int := 0;
+BEGIN
+    LOOP
+        PERFORM pg_stat_clear_snapshot();
+        SELECT count(*) INTO now_there FROM pg_stat_activity
+            WHERE backend_type = 'client backend' AND application_name NOT LIKE 'matrix %';
+        most := greatest(most, now_there);
+        samples := samples + 1;
+        EXIT WHEN pg_try_advisory_lock(1);
+        PERFORM pg_sleep(0.001);
+    END LOOP;
+    PERFORM pg_advisory_unlock(1);
+    PERFORM set_config('matrix.most', most::text, false), set_config('matrix.samples', samples::text, false);
+END $$"""
+
+
+class Sampler:
+    def __init__(self, console):
+        self.console = console
+        self.sampler = Console("sampler")
+
+    def __enter__(self):
+        self.console.ask("SELECT pg_advisory_lock(1)")
+        self.sampler.begin(SAMPLER)
+        return self
+
+    def __exit__(self, *_):
+        self.sampler.close()
+        self.console.ask("SELECT pg_advisory_unlock_all()")
+
+    def stop(self):
+        """The most connections there were at once, and how often it looked."""
+        self.console.ask("SELECT pg_advisory_unlock(1)")
+        self.sampler.answer()
+        rows = self.sampler.ask("SELECT current_setting('matrix.most'), current_setting('matrix.samples')")
+        return int(rows[0][0]), int(rows[0][1])
+
+
+def storm(console, processes, clients, threads):
+    """So many processes with so many clients in so many threads. Returns what there was to see."""
+    size = ["-c", str(clients), "-j", str(threads), "-t", str(TRANSACTIONS)]
+    argv = ["pgbench", "-n", "-C", *size, "-f", SCRIPT]
+    # A thread that waits in PQconnectdb does not serve its other clients, which hold what it waits for.
+    completes = threads == clients
+    wait = "inf" if completes else "300ms"
+    with Ledger(LIMIT) as ledger, Sampler(console) as sampler:
+        crowd = [Program(argv, ledger.environment(PQBUDGET_WAIT=wait)) for _ in range(processes)]
+        try:
+            done = sum(transactions(program, completes) for program in crowd)
+        finally:
+            for program in crowd:
+                program.__exit__()
+        most, samples = sampler.stop()
+        expect("the most connections at once", LIMIT, most)
+        ledger.empties()
+        server = ledger.server()
+        expect("the ledger's peak", LIMIT, server["peak"])
+        refused = server["timeout_total"] + server["refused_total"]
+        expect("refused clients", 0 if completes else clients - LIMIT, refused)
+        expect("transactions", (processes * clients - refused) * TRANSACTIONS, done)
+    return f"{done} transactions, {refused} refused, at most {most} connections in {samples} looks"
+
+
+def transactions(program, completes):
+    """How many it did. It succeeds, or ends in our words and no others."""
+    said = program.rest()
+    told = program.complaint()
+    expect(f"exit status ({told})", 0 if completes else 2, program.status())
+    if not completes:
+        libpq = [line for line in told.splitlines() if "connection to server" in line]
+        strange = [line for line in libpq if "FATAL:  sorry, too many clients already" not in line]
+        expect("other failures", [], strange)
+    found = re.search(r"transactions actually processed: (\d+)", said)
+    if not found:
+        raise Wrong(f"it says nothing of what it did: {said!r}")
+    return int(found[1])
+
+
+# Processes, clients of each, threads of each.
+STORMS = {
+    "pgbench, 8 threads": (1, 8, 8),
+    "pgbench, 50 threads": (1, 50, 50),
+    "pgbench, 8 processes": (8, 1, 1),
+    "pgbench, 50 processes": (50, 1, 1),
+    "pgbench, 8 in 1 thread": (1, 8, 1),
+}
