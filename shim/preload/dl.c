@@ -98,8 +98,36 @@ int pqb_dl_is_ours(const void *address)
 
 /* ---- what is loaded ---- */
 
+static void measure(const ElfW(Phdr) * part, unsigned parts, uintptr_t bias,
+                    struct pqb_object *object)
+{
+    object->start = UINTPTR_MAX;
+    object->end = 0;
+    for (unsigned i = 0; i < parts; i++) {
+        if (part[i].p_type != PT_LOAD)
+            continue;
+        uintptr_t at = bias + part[i].p_vaddr;
+        object->start = at < object->start ? at : object->start;
+        object->end = at + part[i].p_memsz > object->end ? at + part[i].p_memsz : object->end;
+    }
+}
+
+int pqb_dl_object(const void *address, struct pqb_object *object)
+{
+    Dl_info info;
+    struct link_map *map;
+    if (!address || !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
+        return 0;
+    const ElfW(Ehdr) *header = info.dli_fbase;
+    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+        return 0;
+    const char *parts = (const char *)header + header->e_phoff;
+    measure((const ElfW(Phdr) *)parts, header->e_phnum, map->l_addr, object);
+    snprintf(object->path, sizeof object->path, "%s", map->l_name);
+    return 1;
+}
+
 struct search {
-    uintptr_t address; /* 0 = by number */
     unsigned number;
     struct pqb_object *object;
 };
@@ -107,47 +135,18 @@ struct search {
 static int look_at(struct dl_phdr_info *info, size_t size, void *data)
 {
     struct search *search = data;
-    uintptr_t start = UINTPTR_MAX, end = 0;
     (void)size;
-    for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *part = &info->dlpi_phdr[i];
-        if (part->p_type != PT_LOAD)
-            continue;
-        uintptr_t at = info->dlpi_addr + part->p_vaddr;
-        start = at < start ? at : start;
-        end = at + part->p_memsz > end ? at + part->p_memsz : end;
-    }
-    if (search->address ? search->address < start || search->address >= end : search->number-- > 0)
+    if (search->number-- > 0)
         return 0;
-    *search->object = (struct pqb_object){.start = start, .end = end, .unloaded = info->dlpi_subs};
+    measure(info->dlpi_phdr, info->dlpi_phnum, info->dlpi_addr, search->object);
     snprintf(search->object->path, sizeof search->object->path, "%s", info->dlpi_name);
     return 1;
-}
-
-int pqb_dl_object(const void *address, struct pqb_object *object)
-{
-    struct search search = {.address = (uintptr_t)address, .object = object};
-    return address && dl_iterate_phdr(look_at, &search);
 }
 
 int pqb_dl_object_number(unsigned number, struct pqb_object *object)
 {
     struct search search = {.number = number, .object = object};
     return dl_iterate_phdr(look_at, &search);
-}
-
-static int read_unloaded(struct dl_phdr_info *info, size_t size, void *data)
-{
-    (void)size;
-    *(uint64_t *)data = info->dlpi_subs;
-    return 1;
-}
-
-uint64_t pqb_dl_unloaded(void)
-{
-    uint64_t unloaded = 0;
-    dl_iterate_phdr(read_unloaded, &unloaded);
-    return unloaded;
 }
 
 void *pqb_dl_handle(const struct pqb_object *object)

@@ -13,18 +13,15 @@
 /* An object that is loaded: the program, a library. */
 struct pqb_object {
     uintptr_t start, end;
-    uint64_t unloaded;   /* how many objects had been unloaded when it was looked at */
     char path[PATH_MAX]; /* "" = the program */
 };
 
-/* The object that `address` is in. 0 if there is none. */
+/* The object that `address` is in. 0 if there is none. Works in the forked child of a program whose
+ * other threads were inside the loader, where dlopen and dl_iterate_phdr may hang or abort. */
 int pqb_dl_object(const void *address, struct pqb_object *object);
 
 /* The object with this number, in the order of loading. 0 behind the last. */
 int pqb_dl_object_number(unsigned number, struct pqb_object *object);
-
-/* How many objects were unloaded so far: while it stays, addresses stay theirs. */
-uint64_t pqb_dl_unloaded(void);
 
 /* A handle of a loaded object, NULL if it is gone. To be closed with dlclose, or kept. */
 void *pqb_dl_handle(const struct pqb_object *object);

@@ -15,11 +15,11 @@
 struct pqb_libpq pqb_libpqs[PQB_LIBPQS];
 static _Atomic unsigned libpqs;
 
-/* Objects that have called, and the libpq each of them means. Only grows as well; what was loaded
- * where another object has been unloaded is looked at anew. */
+/* Objects that have called, and the libpq each of them means. Only grows as well. Where one has
+ * been unloaded there may be another now, of another name. */
 struct caller {
     uintptr_t start, end;
-    _Atomic uint64_t unloaded;
+    const char *path;
     struct pqb_libpq *pq;
 };
 static struct caller callers[CALLERS];
@@ -161,7 +161,7 @@ static const void *libpq_anywhere(void)
 }
 
 /* The last one remembered is the one that holds. */
-static struct caller *recall(uintptr_t address)
+static const struct caller *recall(uintptr_t address)
 {
     for (unsigned i = atomic_load(&caller_count); i-- > 0;)
         if (address >= callers[i].start && address < callers[i].end)
@@ -169,29 +169,41 @@ static struct caller *recall(uintptr_t address)
     return NULL;
 }
 
+static const struct caller *recall_object(const struct pqb_object *object)
+{
+    const struct caller *caller = recall(object->start);
+    return caller && caller->start == object->start && caller->end == object->end &&
+                   !strcmp(caller->path, object->path)
+               ? caller
+               : NULL;
+}
+
 static void remember(const struct pqb_object *object, struct pqb_libpq *pq)
 {
     struct pqb_process_hold hold;
-    if (!pqb_state_lock(&hold))
+    char *path = strdup(object->path);
+    if (!path || !pqb_state_lock(&hold)) {
+        free(path);
         return;
-    struct caller *known = recall(object->start);
+    }
     unsigned count = atomic_load(&caller_count);
-    if (known && known->start == object->start && known->end == object->end && known->pq == pq) {
-        atomic_store(&known->unloaded, object->unloaded);
-    } else if (count < CALLERS) {
-        callers[count].start = object->start;
-        callers[count].end = object->end;
-        callers[count].pq = pq;
-        atomic_store(&callers[count].unloaded, object->unloaded);
+    int is_new = count < CALLERS && !recall_object(object);
+    if (is_new) {
+        callers[count] = (struct caller){object->start, object->end, path, pq};
         atomic_store(&caller_count, count + 1);
     }
     pqb_state_unlock(&hold);
+    if (!is_new)
+        free(path);
 }
 
 static struct pqb_libpq *find_libpq(const void *address)
 {
     struct pqb_object object;
     int has_object = pqb_dl_object(address, &object) && !pqb_dl_is_ours(address);
+    const struct caller *caller = has_object ? recall_object(&object) : NULL;
+    if (caller)
+        return caller->pq;
     const void *sign = has_object ? libpq_behind(&object) : NULL;
     if (!sign)
         sign = not_ours(pqb_dl_next(SIGN));
@@ -205,9 +217,6 @@ static struct pqb_libpq *find_libpq(const void *address)
 
 struct pqb_libpq *pqb_libpq_of(const void *address)
 {
-    const struct caller *caller = recall((uintptr_t)address);
-    if (caller && atomic_load(&caller->unloaded) == pqb_dl_unloaded())
-        return caller->pq;
     struct pqb_process_hold hold;
     pqb_process_quiet(&hold); /* the loader has a lock that no longjmp must leave held */
     struct pqb_libpq *pq = find_libpq(address);

@@ -2,6 +2,7 @@
 #include "conns.h"
 
 #include <dirent.h>
+#include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -66,18 +67,29 @@ static void *connect_until_over(void *unused)
     return unused;
 }
 
-/* CHILDREN CONNINFO: forks them one by one out of the midst of three threads that connect without
- * pause, and each of them connects. */
-static void fork_amid_threads(void)
+static const char *plugin;
+
+static void *load_until_over(void *unused)
+{
+    while (!over) {
+        void *handle = dlopen(plugin, RTLD_NOW);
+        if (handle)
+            dlclose(handle);
+    }
+    return unused;
+}
+
+/* Forks children one by one out of the midst of three threads, and each of them connects. */
+static void fork_amid(void *(*body)(void *), unsigned children)
 {
     pthread_t thread[3];
-    unsigned children = (unsigned)atoi(stage_argument()), fine = 0;
-    conninfo = stage_argument();
-    start_threads(thread, 3, connect_until_over);
+    unsigned fine = 0;
+    start_threads(thread, 3, body);
     for (unsigned i = 0; i < children; i++) {
         int status = -1;
         pid_t child = fork();
         if (!child) {
+            alarm(20); /* a child that hangs is a bad one */
             good = bad = 0;
             connect_once();
             _exit(good != 1);
@@ -88,6 +100,24 @@ static void fork_amid_threads(void)
     over = 1;
     join_threads(thread, 3);
     stage_say("children %u bad %u", fine, bad);
+}
+
+/* CHILDREN CONNINFO: the threads connect without pause. */
+static void fork_amid_threads(void)
+{
+    unsigned children = (unsigned)atoi(stage_argument());
+    conninfo = stage_argument();
+    fork_amid(connect_until_over, children);
+}
+
+/* CHILDREN CONNINFO PLUGIN: the threads load and unload a library without pause. */
+static void fork_amid_loading(void)
+{
+    unsigned children = (unsigned)atoi(stage_argument());
+    conninfo = stage_argument();
+    plugin = stage_argument();
+    connect_once();
+    fork_amid(load_until_over, children);
 }
 
 static unsigned descriptors(void)
@@ -128,6 +158,11 @@ static void count_descriptors(void)
 }
 
 const struct stage_step crowd_steps[] = {
-    {"threads", threads},      {"forkamid", fork_amid_threads},    {"many", many},
-    {"closefrom", close_from}, {"descriptors", count_descriptors}, {0},
+    {"threads", threads},
+    {"forkamid", fork_amid_threads},
+    {"forkload", fork_amid_loading},
+    {"many", many},
+    {"closefrom", close_from},
+    {"descriptors", count_descriptors},
+    {0},
 };
