@@ -9,8 +9,8 @@
  * twice: what a place does not get is an error of its user's.
  *
  * Says a line for everything that happens: "open" for a connection, "served" for one that was used
- * and closed, "error: …" with libpq's message. At the end "closed". Exit status: 0, or 1 after an
- * error.
+ * and closed, "error: …" with libpq's message, "idle" when all that --rounds 0 wants is there. At
+ * the end "closed". Exit status: 0, or 1 after an error.
  */
 #include <getopt.h>
 #include <libpq-fe.h>
@@ -129,10 +129,12 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < size; i++)
         if (pthread_create(&threads[i], NULL, work, (void *)(uintptr_t)i))
             return 2;
-    if (!rounds)
-        sigwait(&end, &signal_heard);
     for (unsigned i = 0; i < size; i++)
         pthread_join(threads[i], NULL);
+    if (!rounds) {
+        puts("idle");
+        sigwait(&end, &signal_heard);
+    }
     for (unsigned i = 0; i < size; i++)
         PQfinish(kept[i]);
     puts("closed");

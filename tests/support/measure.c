@@ -48,15 +48,26 @@ static const char *text_or_dash(const char *text)
     return *text ? text : "–";
 }
 
+static const char *verdict(int has_bar, int is_met)
+{
+    return !has_bar ? "–" : is_met ? "met" : "**missed**";
+}
+
 void measure_print(const struct measure_row *row)
 {
     printf("| %s |", row->what);
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
         printf(" %s |", text_or_dash(row->cell[kind]));
     printf(" %s | %s | %s |\n", text_or_dash(row->ratio), text_or_dash(row->bar),
-           !row->has_bar ? "–"
-           : row->is_met ? "met"
-                         : "**missed**");
+           verdict(row->has_bar, row->is_met));
+    fflush(stdout);
+}
+
+void measure_print_pair(const struct measure_pair *pair)
+{
+    printf("| %s | %s | %s | %s | %s | %s |\n", pair->what, text_or_dash(pair->direct),
+           text_or_dash(pair->preloaded), text_or_dash(pair->compared), text_or_dash(pair->bar),
+           verdict(pair->has_bar, pair->is_met));
     fflush(stdout);
 }
 

@@ -28,6 +28,17 @@ struct measure_row {
 
 void measure_print(const struct measure_row *row);
 
+/* A row of the other table: the same work without the preload and with it. */
+struct measure_pair {
+    char what[160];
+    char direct[96], preloaded[96];
+    char compared[96]; /* ÷, or − where that says more */
+    char bar[64];
+    int has_bar, is_met;
+};
+
+void measure_print_pair(const struct measure_pair *pair);
+
 /* "4.1 (3.9–4.6)": the median and its quartiles. */
 void measure_spread(char cell[96], struct series *series, const char *unit);
 
