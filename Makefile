@@ -32,6 +32,8 @@ LEDGER_SRC := $(wildcard shim/ledger/*.c)
 CONNINFO_SRC := $(wildcard shim/conninfo/*.c)
 PRELOAD_SRC := $(wildcard shim/preload/*.c)
 PRELOAD_ASM := $(wildcard shim/preload/*.S)
+# What a test program can be linked with: not what would stand in front of its own libpq and libc.
+PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq socket params),$(PRELOAD_SRC))
 # All of the preload: what else is in it is position-independent and hidden as well.
 PIC_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(PRELOAD_SRC)
 TOOL_SRC := $(wildcard shim/tool/*.c)
@@ -105,7 +107,8 @@ build/$(1)/sources: FORCE
 	@echo '$(ALL_SRC) $(PRELOAD_ASM)' | cmp -s - $$@ || echo '$(ALL_SRC) $(PRELOAD_ASM)' >$$@
 
 $(PIC_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
-$(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
+$(UNIT_SRC:%.c=build/$(1)/obj/%.o) $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) \
+		$(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
 build/$(1)/obj/%.o: %.c build/$(1)/flags | $(DEPS_FIRST)
 	@mkdir -p $$(@D)
 	$$(call say,CC,$$<)
@@ -118,6 +121,7 @@ build/$(1)/obj/%.o: %.S build/$(1)/flags | $(DEPS_FIRST)
 
 build/$(1)/libledger.a: $(LEDGER_SRC:%.c=build/$(1)/obj/%.o)
 build/$(1)/libconninfo.a: $(CONNINFO_SRC:%.c=build/$(1)/obj/%.o)
+build/$(1)/libpreload.a: $(PRELOAD_PARTS:%.c=build/$(1)/obj/%.o)
 build/$(1)/libsupport.a: $(SUPPORT_SRC:%.c=build/$(1)/obj/%.o)
 build/$(1)/lib%.a: build/$(1)/sources
 	$$(call say,AR,$$@)
@@ -131,8 +135,8 @@ build/$(1)/libpqbudget.so: $(PRELOAD_SRC:%.c=build/$(1)/obj/%.o) $(PRELOAD_ASM:%
 
 build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libconninfo.a build/$(1)/libledger.a
 build/$(1)/pqbudget: $(1)_WITH = -lpthread
-build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) $$($(1)_LIBS)
-build/$(1)/unit: $(1)_WITH = -lcriterion -lpthread
+build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a $$($(1)_LIBS)
+build/$(1)/unit: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
 build/$(1)/integration: $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) $$($(1)_LIBS)
 build/$(1)/integration: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
 $$($(1)_BENCH): $(1)_WITH = $$(LIBPQ_LIBS) -lpthread -lm
