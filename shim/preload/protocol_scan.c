@@ -1,0 +1,231 @@
+/* Both directions of a connection, read as they pass. */
+#include "preload/protocol.h"
+
+#include <string.h>
+
+static uint32_t word_at(const uint8_t *at)
+{
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
+
+/* The next header, from here or put together from pieces; NULL if it is not complete yet. */
+static const uint8_t *take_header(uint8_t *had, uint8_t header[5], const uint8_t **at,
+                                  const uint8_t *end)
+{
+    if (!*had && end - *at >= 5) {
+        const uint8_t *whole = *at;
+        *at += 5;
+        return whole;
+    }
+    while (*had < 5 && *at < end)
+        header[(*had)++] = *(*at)++;
+    if (*had < 5)
+        return NULL;
+    *had = 0;
+    return header;
+}
+
+static uint32_t least(uint32_t a, size_t b)
+{
+    return a < b ? a : (uint32_t)b;
+}
+
+/* ---- what a server sends ---- */
+
+/* A body's greatest length. Short messages have libpq's limit, beyond which it gives up too. */
+enum {
+    SHORT_BODY = 30000,
+    LONG_BODY = 0x3fffffff,
+};
+
+enum kind {
+    NONE, /* no such message */
+    SHORT,
+    LONG,
+    LONG_ASIDE, /* comes unasked */
+    LOOK,       /* to be looked at */
+    LONG_LOOK,
+};
+
+static const uint8_t from_server[256] = {
+    ['1'] = SHORT, ['2'] = SHORT,      ['3'] = SHORT, ['A'] = LONG_ASIDE, ['C'] = SHORT,
+    ['D'] = LONG,  ['E'] = LONG_LOOK,  ['G'] = SHORT, ['H'] = SHORT,      ['I'] = SHORT,
+    ['K'] = LOOK,  ['N'] = LONG_ASIDE, ['R'] = LOOK,  ['S'] = LOOK,       ['T'] = LONG,
+    ['V'] = LONG,  ['W'] = SHORT,      ['Z'] = LOOK,  ['c'] = SHORT,      ['d'] = LONG,
+    ['n'] = SHORT, ['s'] = SHORT,      ['t'] = LONG,  ['v'] = SHORT,
+};
+
+static unsigned look_at_name(struct pqb_scan *scan, const char *body, uint32_t length)
+{
+    static const char name[] = "application_name";
+    if (length <= sizeof name || memcmp(body, name, sizeof name) != 0)
+        return 0;
+    const char *value = body + sizeof name;
+    size_t bytes = strnlen(value, least(length - (uint32_t)sizeof name, PQB_SCAN_NAME_BYTES - 1));
+    memcpy(scan->application_name, value, bytes);
+    memset(scan->application_name + bytes, 0, sizeof scan->application_name - bytes);
+    return PQB_SEEN_NAME;
+}
+
+/* Its SQLSTATE: the server sends severity, severity and this first. */
+static unsigned look_at_error(struct pqb_scan *scan, const char *body, uint32_t length)
+{
+    const char *at = body, *end = body + length;
+    if (scan->is_started)
+        return 0;
+    memset(scan->sqlstate, 0, sizeof scan->sqlstate);
+    while (at < end && *at) {
+        char field = *at++;
+        size_t bytes = strnlen(at, (size_t)(end - at));
+        if (field == 'C' && bytes == sizeof scan->sqlstate - 1) {
+            memcpy(scan->sqlstate, at, bytes);
+            break;
+        }
+        at += bytes < (size_t)(end - at) ? bytes + 1 : bytes;
+    }
+    return PQB_SEEN_STARTUP_ERROR;
+}
+
+/* At a whole message, of which `length` bytes are here. */
+static unsigned look(struct pqb_scan *scan, uint8_t type, const uint8_t *body, uint32_t length)
+{
+    switch (type) {
+    case 'R':
+        return length >= 4 && word_at(body) == 0 ? PQB_SEEN_AUTHENTICATED : 0;
+    case 'K':
+        if (length < 8)
+            return PQB_SEEN_LOST;
+        scan->backend_pid = (int32_t)word_at(body);
+        return PQB_SEEN_BACKEND;
+    case 'S':
+        return look_at_name(scan, (const char *)body, length);
+    case 'E':
+        return look_at_error(scan, (const char *)body, length);
+    case 'Z':
+        if (length != 1 || (*body != 'I' && *body != 'T' && *body != 'E'))
+            return PQB_SEEN_LOST;
+        scan->ready = *body;
+        scan->is_started = 1;
+        return PQB_SEEN_READY;
+    }
+    return 0;
+}
+
+/* One byte, and no message, answers a request for TLS or GSS. Only very old servers send an error.
+ */
+static unsigned take_answer(struct pqb_scan *scan, const uint8_t **at)
+{
+    scan->ask = 0;
+    switch (**at) {
+    case 'N':
+        ++*at;
+        return PQB_SEEN_NO;
+    case 'S':
+        return PQB_SEEN_TLS;
+    case 'G':
+        return PQB_SEEN_GSS;
+    case 'E':
+        return 0;
+    }
+    return PQB_SEEN_LOST;
+}
+
+/* A body, or as much of it as is here. */
+static unsigned take_body(struct pqb_scan *scan, const uint8_t **at, const uint8_t *end)
+{
+    uint32_t here = least(scan->left, (size_t)(end - *at));
+    uint8_t type = scan->header[0];
+    const uint8_t *body = *at;
+    *at += here;
+    scan->left -= here;
+    if (from_server[type] < LOOK)
+        return 0;
+    if (!scan->kept && !scan->left)
+        return look(scan, type, body, least(PQB_SCAN_KEEP, here));
+    uint32_t kept = least(here, (size_t)(PQB_SCAN_KEEP - scan->kept));
+    memcpy(scan->keep + scan->kept, body, kept);
+    scan->kept = (uint8_t)(scan->kept + kept);
+    return scan->left ? 0 : look(scan, type, scan->keep, scan->kept);
+}
+
+static unsigned take_message(struct pqb_scan *scan, const uint8_t **at, const uint8_t *end)
+{
+    const uint8_t *header = take_header(&scan->had, scan->header, at, end);
+    if (!header)
+        return 0;
+    enum kind kind = from_server[header[0]];
+    uint32_t length = word_at(header + 1);
+    int is_long = kind == LONG || kind == LONG_ASIDE || kind == LONG_LOOK;
+    if (kind == NONE || length < 4 || length - 4 > (is_long ? LONG_BODY : SHORT_BODY))
+        return PQB_SEEN_LOST;
+    /* A parameter's status is LOOK, but comes unasked as well. */
+    if (kind != LONG_ASIDE && header[0] != 'S')
+        scan->ready = 0;
+    scan->header[0] = header[0];
+    scan->left = length - 4;
+    scan->kept = 0;
+    if (kind >= LOOK && !scan->left)
+        return PQB_SEEN_LOST;
+    return 0;
+}
+
+unsigned pqb_protocol_scan(struct pqb_scan *scan, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes, *end = at + length;
+    const unsigned last = PQB_SEEN_TLS | PQB_SEEN_GSS | PQB_SEEN_LOST;
+    unsigned seen = 0;
+    while (at < end && !scan->is_over) {
+        if (scan->left)
+            seen |= take_body(scan, &at, end);
+        else if (scan->ask && !scan->had)
+            seen |= take_answer(scan, &at);
+        else
+            seen |= take_message(scan, &at, end);
+        scan->is_over = (seen & last) != 0;
+    }
+    if (seen & PQB_SEEN_LOST)
+        scan->ready = 0;
+    return seen;
+}
+
+int pqb_protocol_scan_is_idle(const struct pqb_scan *scan)
+{
+    return scan->ready == 'I' && !scan->left && !scan->had && !scan->is_over;
+}
+
+/* ---- what a client writes ---- */
+
+static const uint8_t from_client[256] = {
+    ['B'] = LONG,  ['C'] = LONG, ['D'] = LONG, ['E'] = LONG,  ['F'] = LONG,
+    ['H'] = SHORT, ['P'] = LONG, ['Q'] = LONG, ['S'] = SHORT, ['X'] = SHORT,
+    ['c'] = SHORT, ['d'] = LONG, ['f'] = LONG, ['p'] = LONG,
+};
+
+unsigned pqb_protocol_scan_out(struct pqb_scan_out *scan, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes, *end = at + length;
+    unsigned wrote = 0;
+    while (at < end && !scan->is_over) {
+        uint32_t here = least(scan->left, (size_t)(end - at));
+        at += here;
+        scan->left -= here;
+        const uint8_t *header = at < end ? take_header(&scan->had, scan->header, &at, end) : NULL;
+        if (!header)
+            break;
+        enum kind kind = from_client[header[0]];
+        uint32_t size = word_at(header + 1);
+        if (kind == NONE || size < 4 || size - 4 > (kind == LONG ? LONG_BODY : 0))
+            wrote |= PQB_WROTE_LOST;
+        else if (header[0] == 'X')
+            wrote |= PQB_WROTE_TERMINATE;
+        else
+            scan->left = size - 4;
+        scan->is_over = wrote != 0;
+    }
+    return wrote;
+}
+
+int pqb_protocol_scan_out_is_between(const struct pqb_scan_out *scan)
+{
+    return !scan->left && !scan->had && !scan->is_over;
+}
