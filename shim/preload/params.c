@@ -89,6 +89,12 @@ static int is_connection_string(const char *dbname)
            strchr(dbname, '=');
 }
 
+/* In a string anything else would end the keyword, and begin another. */
+static int is_word(const char *keyword)
+{
+    return !keyword[strspn(keyword, "abcdefghijklmnopqrstuvwxyz0123456789_")];
+}
+
 int pqb_params_of_arrays(struct pqb_libpq *pq, const char *const *keywords,
                          const char *const *values, int expand_dbname, struct pqb_params *params)
 {
@@ -101,7 +107,7 @@ int pqb_params_of_arrays(struct pqb_libpq *pq, const char *const *keywords,
         else if (is_dbname && is_connection_string(values[i]))
             good = pqb_params_of_string(pq, values[i], params);
         else
-            good = pqb_params_set(params, keywords[i], values[i]);
+            good = is_word(keywords[i]) && pqb_params_set(params, keywords[i], values[i]);
         if (is_dbname)
             expand_dbname = 0;
     }
