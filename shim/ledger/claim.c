@@ -219,21 +219,34 @@ enum pqb_status pqb_claim_take(const struct pqb_claim *claim)
     }
 }
 
+/* The holder may be killed half way: a backend is "seen" only with all that is known of it. */
+static void note_peer(struct pqb_claim_row *row, const struct pqb_claim_peer *peer)
+{
+    row->backend_seen = 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    row->backend_pid = peer->backend_pid > 0 ? peer->backend_pid : 0;
+    row->backend_start =
+        peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
+    atomic_signal_fence(memory_order_seq_cst);
+    row->backend_seen = row->backend_start != 0;
+    text_copy(row->user, sizeof row->user, peer->user);
+    text_copy(row->database, sizeof row->database, peer->database);
+    text_copy(row->application_name, sizeof row->application_name, peer->application_name);
+}
+
 enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)
 {
     struct pqb_claim_row *row = row_of(claim);
     if (pqb_region_check(claim->region) == PQB_DAMAGED)
         return PQB_LOST; /* it shrank while we connected */
     uint64_t ctl = atomic_load(&row->ctl);
-    if (ctl >> 32 != claim->generation || pqb_ctl_state(ctl) != PQB_CLAIM_CONNECTING)
+    enum pqb_claim_state state = pqb_ctl_state(ctl);
+    if (ctl >> 32 != claim->generation ||
+        (state != PQB_CLAIM_CONNECTING && state != PQB_CLAIM_OPEN))
         return PQB_LOST;
-    row->backend_pid = peer->backend_pid > 0 ? peer->backend_pid : 0;
-    row->backend_start =
-        peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
-    row->backend_seen = row->backend_start != 0;
-    text_copy(row->user, sizeof row->user, peer->user);
-    text_copy(row->database, sizeof row->database, peer->database);
-    text_copy(row->application_name, sizeof row->application_name, peer->application_name);
+    note_peer(row, peer);
+    if (state == PQB_CLAIM_OPEN)
+        return atomic_load(&row->ctl) == ctl ? PQB_OK : PQB_LOST;
     atomic_store(&row->changed_at, pqb_now());
     if (!atomic_compare_exchange_strong(&row->ctl, &ctl, pqb_ctl_next(ctl, PQB_CLAIM_OPEN)))
         return PQB_LOST;

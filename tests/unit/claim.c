@@ -831,6 +831,31 @@ Test(claim, drains_until_its_backend_has_exited)
     support_reap(backend);
 }
 
+/* What PQreset does. */
+Test(claim, opened_anew_drains_until_its_second_backend_has_exited)
+{
+    struct pqb_claim claim;
+    struct pqb_snapshot snapshot;
+    pid_t first = play_backend(), second = play_backend();
+    struct pqb_claim_peer peer = {.backend_pid = second, .is_local = 1, .user = "other"};
+    cr_assert_eq(hold_backend(&single, first, &claim), PQB_OK);
+    cr_assert_eq(pqb_claim_open(&claim, &peer), PQB_OK);
+    cr_assert_eq(pqb_snapshot_take(region(), &snapshot), PQB_OK);
+    cr_assert_eq(snapshot.claims, 1);
+    cr_assert_eq(snapshot.claim[0].state, PQB_CLAIM_OPEN);
+    cr_assert_eq(snapshot.claim[0].backend_pid, second);
+    cr_assert_str_eq(snapshot.claim[0].user, "other");
+    pqb_snapshot_free(&snapshot);
+    support_kill(first);
+    struct pqb_claim again = claim;
+    pqb_claim_give(&claim, PQB_END_CLOSED);
+    for (int i = 0; i < 10; i++)
+        cr_assert_eq(support_count(&ledger).draining, 1);
+    cr_assert_eq(pqb_claim_open(&again, &peer), PQB_LOST);
+    support_kill(second);
+    cr_assert(wait_until(used() == 0));
+}
+
 Test(claim, drains_also_when_its_holder_died)
 {
     struct pqb_claim next;
