@@ -136,7 +136,7 @@ static void many(void)
 {
     unsigned count = (unsigned)atoi(stage_argument());
     conninfo = stage_argument();
-    for (unsigned i = 0; i < 20; i++)
+    for (unsigned i = 0; i < 200; i++)
         connect_once();
     unsigned had = descriptors();
     size_t used = mallinfo2().uordblks;

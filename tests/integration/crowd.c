@@ -1,0 +1,132 @@
+/* Many at once, many after each other, and descriptors that go behind our back. */
+#include "ground.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+GROUND(crowd);
+
+Test(crowd, fifty_threads_share_five_slots)
+{
+    struct guest *guest = guest_doors(WORDS("PQBUDGET_LIMIT=5", "PQBUDGET_WAIT=60s"), "threads",
+                                      "50", "host=127.0.0.1", "pause");
+    hear(guest, "good 50 bad 0");
+    hear(guest, "ready");
+    all_given_back();
+    cr_assert_leq(ground_look()->server[0].peak, 5);
+    cr_assert_eq(ground_look()->server[0].granted_total, 50);
+    cr_assert_str_eq(guest_complaints(guest), "");
+    content(guest);
+}
+
+Test(crowd, processes_share_five_slots)
+{
+    struct guest *guests[10];
+    for (unsigned i = 0; i < 10; i++)
+        guests[i] = guest_doors(WORDS("PQBUDGET_LIMIT=5", "PQBUDGET_WAIT=60s"), "threads", "4",
+                                "host=127.0.0.1");
+    for (unsigned i = 0; i < 10; i++) {
+        hear(guests[i], "good 4 bad 0");
+        content(guests[i]);
+    }
+    all_given_back();
+    cr_assert_leq(ground_look()->server[0].peak, 5);
+}
+
+/* What a host program closes, it closes for us as well: nobody's claim may suffer. */
+Test(crowd, after_closefrom)
+{
+    struct guest *other = guest_doors(NOTHING, "connectdb", "", "pause", "finish");
+    hear_start(other, "ok ");
+    hear(other, "ready");
+    struct guest *guest = guest_doors(NOTHING, "connectdb", "", "connectdb", "", "closefrom",
+                                      "pause", "finish", "finish", "pause", "connectdb", "",
+                                      "query", "select 1", "pause", "finish", "pause");
+    hear_start(guest, "ok ");
+    hear_start(guest, "ok ");
+    hear(guest, "ready");
+    cr_assert(wait_until(ground_claims() == 1)); /* the server has seen the end of both */
+    guest_go(guest);
+    hear(guest, "ready");
+    guest_go(guest);
+    hear_start(guest, "ok ");
+    hear(guest, "1");
+    hear(guest, "ready");
+    cr_assert_eq(ground_in(PQB_CLAIM_OPEN), 2);
+    guest_go(guest);
+    hear(guest, "ready");
+    cr_assert(wait_until(ground_claims() == 1));
+    cr_assert_eq(ground_claim()->pid, other->pid);
+    content(guest);
+    content(other);
+    all_given_back();
+}
+
+/* The numbers that closefrom freed belong to somebody else when libpq closes them again. */
+Test(crowd, again_and_again_after_closefrom)
+{
+    const char *words[64] = {NULL};
+    unsigned count = 0;
+    for (unsigned i = 0; i < 8; i++) {
+        words[count++] = "connectdb";
+        words[count++] = "host=127.0.0.1";
+        words[count++] = "closefrom";
+    }
+    memcpy(words + count, WORDS("connectdb", "", "query", "select 1", "pause"), 6 * sizeof *words);
+    struct guest *guest =
+        guest_start(WORDS("PQBUDGET_LIMIT=3", "PQBUDGET_WAIT=20s"), "helpers/doors", words);
+    for (unsigned i = 0; i < 9; i++)
+        hear_start(guest, "ok ");
+    hear(guest, "1");
+    hear(guest, "ready");
+    cr_assert(wait_until(ground_used() == 1));
+    content(guest);
+    all_given_back();
+}
+
+static void leaks_nothing(struct guest *guest, const char *good)
+{
+    char expected[128];
+    const char *sanitizer = getenv("PQB_TEST_SANITIZER");
+    snprintf(expected, sizeof expected, "good %s bad 0 descriptors +0 bytes ", good);
+    const char *line = guest_line(guest);
+    cr_assert(!strncmp(line, expected, strlen(expected)), "%s", line);
+    /* A sanitizer's allocator tells malloc's books nothing; it looks for leaks itself. */
+    if (!sanitizer || !*sanitizer)
+        cr_assert_str_eq(line + strlen(expected), "+0");
+    hear(guest, "ready");
+    all_given_back();
+    content(guest);
+}
+
+Test(crowd, a_thousand_connections_leave_nothing)
+{
+    leaks_nothing(
+        guest_doors(NOTHING, "many", "1000", ground_text("host=%s", ground_folder()), "pause"),
+        "1200");
+}
+
+Test(crowd, a_thousand_refusals_leave_nothing)
+{
+    ground_hold(NULL, 1, 1, "web");
+    struct guest *guest =
+        guest_doors(WORDS("PQBUDGET_WAIT=0"), "many", "1000", "host=127.0.0.1", "pause");
+    hear_start(guest, ground_tcp_prefix());
+    hear(guest, "good 0 bad 1200 descriptors +0 bytes +0");
+    hear(guest, "ready");
+    cr_assert_eq(ground_claims(), 1);
+    content(guest);
+}
+
+/* Without a descriptor to be had there is no lock to be had, and libpq has none for its socket. */
+Test(crowd, without_a_descriptor_left)
+{
+    struct guest *guest = guest_doors(NOTHING, "connectdb", "", "finish", "nofile", "1",
+                                      "connectdb", "host=127.0.0.1", "pause");
+    hear_start(guest, "ok ");
+    const char *line = guest_line(guest);
+    cr_assert(!strncmp(line, "ok ", 3) || !strncmp(line, "bad ", 4), "%s", line);
+    hear(guest, "ready");
+    cr_assert_eq(guest_end(guest), 0);
+    all_given_back();
+}
