@@ -178,7 +178,7 @@ debug: $(debug_ALL)
 demo: deps-demo $(release_ALL) build/release/helpers/pool ## Show it at work
 	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/demo
 
-check: $(release_TESTS) | deps-check ## Every quick test: units, scripts, a short chaos run
+check: $(release_TESTS) build/debug/libpqbudget.so | deps-check ## Every quick test: units, scripts, a short chaos run
 	@scripts/check release unit integration scripts chaos
 
 check-unit: $(release_TESTS) | deps-check ## The unit tests and the tests of the scripts
