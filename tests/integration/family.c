@@ -179,9 +179,9 @@ Test(family, forked_amid_connecting_threads)
 Test(family, jumping_out_of_a_wait)
 {
     ground_hold(NULL, 1, 1, "web");
-    struct guest *guest =
-        guest_doors(WORDS("PQBUDGET_WAIT=inf"), "jump", "host=127.0.0.1", "jump", "host=127.0.0.1",
-                    "pause", "connectdb", "host=127.0.0.1", "pause", "finish", "pause");
+    struct guest *guest = guest_doors(WORDS("PQBUDGET_WAIT=inf", ground_leaks()), "jump",
+                                      "host=127.0.0.1", "jump", "host=127.0.0.1", "pause",
+                                      "connectdb", "host=127.0.0.1", "pause", "finish", "pause");
     for (unsigned i = 0; i < 2; i++) {
         hear(guest, "going");
         cr_assert(wait_until(ground_in(PQB_CLAIM_WAITING) == 1));

@@ -74,6 +74,18 @@ const char *ground_built(const char *file)
     return ground_text("%s", support_built(file));
 }
 
+int ground_has_sanitizer(void)
+{
+    const char *sanitizer = getenv("PQB_TEST_SANITIZER");
+    return sanitizer && *sanitizer;
+}
+
+const char *ground_leaks(void)
+{
+    const char *options = getenv("ASAN_OPTIONS");
+    return ground_text("ASAN_OPTIONS=%s:detect_leaks=0", options ? options : "");
+}
+
 const char *ground_tcp_prefix(void)
 {
     return ground_text("connection to server at \"127.0.0.1\", port %s failed: ", ground_port());

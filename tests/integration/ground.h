@@ -53,6 +53,13 @@ void ground_let_go(void);
 /* A file of the build under test, in one of those buffers. */
 const char *ground_built(const char *file);
 
+/* Has the build under test a sanitizer? It has the allocator, wants to be the first preload, calls
+ * dlopen in its caller's stead, and looks for leaks at every end. */
+int ground_has_sanitizer(void);
+
+/* For a guest that leaks by nature. */
+const char *ground_leaks(void);
+
 /* The key of the server beside us. */
 const char *ground_key(void);
 

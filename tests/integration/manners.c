@@ -143,8 +143,7 @@ static unsigned opened(const char *environment, const char *trace)
 Test(manners, a_program_that_never_connects_opens_nothing)
 {
     const char *trace = ground_text("/tmp/%s.trace", ground_ledger_name());
-    const char *sanitizer = getenv("PQB_TEST_SANITIZER");
-    if (sanitizer && *sanitizer)
+    if (ground_has_sanitizer())
         cr_skip_test("a sanitizer opens files of its own");
     unsigned with = opened(ground_text("LD_PRELOAD=%s", guest_preload(NULL)), trace);
     unsigned without = opened("_=", trace);
@@ -156,8 +155,7 @@ Test(manners, a_program_that_never_connects_opens_nothing)
 /* Under memcheck: connecting, being refused, resetting, finishing. */
 Test(manners, clean_under_valgrind)
 {
-    const char *sanitizer = getenv("PQB_TEST_SANITIZER");
-    if (sanitizer && *sanitizer)
+    if (ground_has_sanitizer())
         cr_skip_test("a sanitizer and valgrind do not go together");
     const char *preload = ground_text("LD_PRELOAD=%s", guest_preload(NULL));
     struct guest *guest = guest_start(
