@@ -1,8 +1,11 @@
 /* Many at once, many after each other, and descriptors that go behind our back. */
 #include "ground.h"
 
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 GROUND(crowd);
 
@@ -84,11 +87,16 @@ Test(crowd, again_and_again_after_closefrom)
     all_given_back();
 }
 
-/* Ten times a thousand, or with a sanitizer, which makes them slow and sees a leak at the first
- * one, fifty; and two hundred before, to warm up. */
-static unsigned leaks_nothing(const char *setting, const char *conninfo, const char *outcome)
+/* ---- leaks ---- */
+
+/* Ten times `each`, or with a sanitizer, which makes them slow and sees a leak at the first one,
+ * fifty; and two hundred before, to warm up. */
+static unsigned leaks_nothing(const char *setting, const char *conninfo, unsigned each,
+                              const char *outcome)
 {
-    unsigned each = ground_has_sanitizer() ? 50 : 1000, tried = 200;
+    unsigned tried = 200;
+    if (ground_has_sanitizer())
+        each = 50;
     const char *count = ground_text("%u", each), *words[64];
     for (unsigned i = 0; i < 30; i += 3)
         memcpy(words + i, ((const char *[]){"many", count, conninfo}), 3 * sizeof *words);
@@ -109,10 +117,12 @@ static unsigned leaks_nothing(const char *setting, const char *conninfo, const c
     return tried;
 }
 
-Test(crowd, ten_thousand_connections_leave_nothing)
+/* A new backend for each takes its time: a thousand, unless more are asked for. */
+Test(crowd, a_thousand_connections_leave_nothing)
 {
+    const char *asked = getenv("PQB_TEST_CONNECTIONS");
     unsigned tried = leaks_nothing("PQBUDGET_WAIT=20s", ground_text("host=%s", ground_folder()),
-                                   "good %u bad 0");
+                                   asked ? (unsigned)atoi(asked) / 10 : 100, "good %u bad 0");
     all_given_back();
     cr_assert_eq(ground_look()->server[0].granted_total, tried);
 }
@@ -120,10 +130,42 @@ Test(crowd, ten_thousand_connections_leave_nothing)
 Test(crowd, ten_thousand_refusals_leave_nothing)
 {
     ground_hold(NULL, 1, 1, "web");
-    unsigned tried = leaks_nothing("PQBUDGET_WAIT=0", "host=127.0.0.1", "good 0 bad %u");
+    unsigned tried = leaks_nothing("PQBUDGET_WAIT=0", "host=127.0.0.1", 1000, "good 0 bad %u");
     cr_assert_eq(ground_claims(), 1);
     cr_assert_eq(ground_look()->server[0].refused_total, tried);
 }
+
+/* Somebody who hangs up at once is all that the fake libpq needs. */
+static int answer(pid_t *child)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    cr_assert_eq(bind(listener, (void *)&address, size), 0);
+    cr_assert_eq(listen(listener, 100), 0);
+    cr_assert_eq(getsockname(listener, (void *)&address, &size), 0);
+    *child = support_fork();
+    while (!*child)
+        close(accept(listener, NULL, NULL));
+    close(listener);
+    return ntohs(address.sin_port);
+}
+
+Test(crowd, ten_thousand_connections_leave_nothing)
+{
+    pid_t child;
+    const char *conninfo = ground_text("host=127.0.0.1 port=%d", answer(&child));
+    struct guest *guest = guest_start(NOTHING, "helpers/loader",
+                                      WORDS("ffi", ground_built("helpers/fakepq/libpq.so.5"),
+                                            "many", "200", conninfo, "many", "10000", conninfo));
+    hear_start(guest, "good 200 ");
+    hear(guest, "good 10000 descriptors +0 bytes +0");
+    content(guest);
+    all_given_back();
+    support_kill(child);
+}
+
+/* ---- nothing left to open ---- */
 
 /* Without a descriptor to be had there is no lock to be had, and libpq has none for its socket. */
 Test(crowd, without_a_descriptor_left)

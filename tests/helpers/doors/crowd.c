@@ -1,7 +1,8 @@
 /* Many connections: at once, one after the other, and over again. */
 #include "conns.h"
 
-#include <dirent.h>
+#include "support/support.h"
+
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -120,17 +121,6 @@ static void fork_amid_loading(void)
     fork_amid(load_until_over, children);
 }
 
-static unsigned descriptors(void)
-{
-    unsigned count = 0;
-    DIR *directory = opendir("/proc/self/fd");
-    while (directory && readdir(directory))
-        count++;
-    if (directory)
-        closedir(directory);
-    return count;
-}
-
 /* COUNT CONNINFO: opens and finishes, the first time after some to warm up; says what is more
  * afterwards. */
 static void many(void)
@@ -139,12 +129,12 @@ static void many(void)
     conninfo = stage_argument();
     while (good + bad < 200)
         connect_once();
-    unsigned had = descriptors();
+    unsigned had = support_descriptors();
     size_t used = mallinfo2().uordblks;
     for (unsigned i = 0; i < count; i++)
         connect_once();
-    stage_say("good %u bad %u descriptors %+d bytes %+ld", good, bad, (int)(descriptors() - had),
-              (long)(mallinfo2().uordblks - used));
+    stage_say("good %u bad %u descriptors %+d bytes %+ld", good, bad,
+              (int)(support_descriptors() - had), (long)(mallinfo2().uordblks - used));
 }
 
 /* What a program does that wants to be alone with its three. */
@@ -155,7 +145,7 @@ static void close_from(void)
 
 static void count_descriptors(void)
 {
-    stage_say("descriptors %u", descriptors());
+    stage_say("descriptors %u", support_descriptors());
 }
 
 const struct stage_step crowd_steps[] = {

@@ -1,9 +1,13 @@
 /* Connections through the library that is current. */
 #include "loader.h"
 
+#include "support/support.h"
+
 #include <dlfcn.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -87,6 +91,23 @@ static void finish(void)
     count--;
 }
 
+/* ROUNDS CONNINFO: opens and finishes; says what is more afterwards. */
+static void many(void)
+{
+    const struct api *api = loader_api();
+    unsigned rounds = (unsigned)atoi(stage_argument()), good = 0;
+    const char *conninfo = stage_argument();
+    unsigned had = support_descriptors();
+    size_t used = mallinfo2().uordblks;
+    for (unsigned i = 0; i < rounds; i++) {
+        PGconn *conn = api->connectdb(conninfo);
+        good += api->status(conn) == CONNECTION_OK;
+        api->finish(conn);
+    }
+    stage_say("good %u descriptors %+d bytes %+ld", good, (int)(support_descriptors() - had),
+              (long)(mallinfo2().uordblks - used));
+}
+
 /* Which library made the last socket. */
 static void whose(void)
 {
@@ -94,7 +115,9 @@ static void whose(void)
 }
 
 const struct stage_step calling_steps[] = {
-    {"connectdb", connectdb}, {"start", start},   {"poll", poll_connect},
-    {"reset", reset},         {"finish", finish}, {"show", report},
-    {"pause", stage_await},   {"whose", whose},   {0},
+    {"connectdb", connectdb}, {"start", start},
+    {"poll", poll_connect},   {"reset", reset},
+    {"finish", finish},       {"show", report},
+    {"pause", stage_await},   {"whose", whose},
+    {"many", many},           {0},
 };
