@@ -33,20 +33,27 @@ static int is_log_like(int fd)
     return domain == AF_UNIX;
 }
 
+/* The signal that a write which failed with this raises. */
+static int signal_for(int error)
+{
+    return error == EPIPE ? SIGPIPE : error == EFBIG ? SIGXFSZ : 0;
+}
+
 static void write_line(int fd, const char *line, size_t length)
 {
     struct pollfd room = {.fd = fd, .events = POLLOUT};
     if (poll(&room, 1, 0) != 1 || !(room.revents & POLLOUT))
         return;
     struct pqb_process_hold hold;
-    sigset_t pending, broken;
+    sigset_t pending, raised;
     pqb_process_quiet(&hold);
     sigpending(&pending);
-    if (write(fd, line, length) < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE)) {
+    int number = write(fd, line, length) < 0 ? signal_for(errno) : 0;
+    if (number && !sigismember(&pending, number)) {
         struct timespec at_once = {0};
-        sigemptyset(&broken);
-        sigaddset(&broken, SIGPIPE);
-        sigtimedwait(&broken, NULL, &at_once);
+        sigemptyset(&raised);
+        sigaddset(&raised, number);
+        sigtimedwait(&raised, NULL, &at_once);
     }
     pqb_process_loud(&hold);
 }
