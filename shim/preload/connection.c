@@ -45,18 +45,21 @@ static struct pqb_connection *find(const struct pg_conn *conn)
     return found;
 }
 
-struct pqb_connection *pqb_connection_add(struct pqb_connection *connection, struct pg_conn *conn)
+int pqb_connection_add(struct pqb_connection *connection, struct pg_conn *conn,
+                       struct pqb_connection **earlier)
 {
     struct pqb_process_hold hold;
+    *earlier = NULL;
     connection->conn = conn;
     if (!pqb_state_lock(&hold))
-        return NULL;
-    struct pqb_connection *earlier = find(conn);
-    if (earlier)
-        HASH_DEL(table, earlier);
+        return 0;
+    *earlier = find(conn);
+    if (*earlier)
+        HASH_DEL(table, *earlier);
     HASH_ADD_PTR(table, conn, connection);
+    int is_added = connection->hh.tbl != NULL;
     pqb_state_unlock(&hold);
-    return earlier;
+    return is_added;
 }
 
 struct pqb_connection *pqb_connection_find(const struct pg_conn *conn)

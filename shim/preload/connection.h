@@ -34,9 +34,10 @@ struct pqb_connection *pqb_connection_new(struct pqb_libpq *pq);
 /* Forgets it, and what it holds: the claim must be empty. */
 void pqb_connection_free(struct pqb_connection *connection);
 
-/* Puts it in the table, as the one of this PGconn. Returns one that stood there before: libpq has
- * freed that PGconn past us. */
-struct pqb_connection *pqb_connection_add(struct pqb_connection *connection, struct pg_conn *conn);
+/* Puts it in the table, as the one of this PGconn. *earlier, or NULL, is one that stood there
+ * before: libpq has freed that PGconn past us. 0 if there is no memory; it is in no table then. */
+int pqb_connection_add(struct pqb_connection *connection, struct pg_conn *conn,
+                       struct pqb_connection **earlier) __attribute__((warn_unused_result));
 
 /* NULL if it is unknown. Stays valid as long as its PGconn does. */
 struct pqb_connection *pqb_connection_find(const struct pg_conn *conn);

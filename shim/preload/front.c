@@ -114,14 +114,17 @@ static int admit(struct pqb_connection *connection, struct pqb_refusal *refusal)
     }
 }
 
-/* Puts a new PGconn down; whatever stood at its address before, libpq has freed past us. */
-static void put_down(struct pqb_connection *connection, struct pg_conn *conn)
+/* Puts a new PGconn down; whatever stood at its address before, libpq has freed past us. 0 if there
+ * is no memory. */
+static int put_down(struct pqb_connection *connection, struct pg_conn *conn)
 {
-    struct pqb_connection *earlier = pqb_connection_add(connection, conn);
+    struct pqb_connection *earlier;
+    int is_down = pqb_connection_add(connection, conn, &earlier);
     if (earlier) {
         give_back(earlier);
         pqb_connection_free(earlier);
     }
+    return is_down;
 }
 
 /* ---- making one ---- */
@@ -173,12 +176,16 @@ static struct pg_conn *connect_charged(struct pqb_connection *connection, const 
         write_refusal(connection, conn, &refusal);
         conn = disarm(pq, conn, conninfo, is_async);
     }
+    if (conn && !put_down(connection, conn)) {
+        /* Nobody would give its claim back. */
+        CALL_VOID(pq, 0, pq->PQfinish(conn));
+        conn = NULL;
+    }
     if (!conn) {
         give_back(connection);
         pqb_connection_free(connection);
         return NULL;
     }
-    put_down(connection, conn);
     if (!is_async || pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
         settle(connection);
     return conn;
