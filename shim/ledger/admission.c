@@ -4,6 +4,8 @@
 #include "ledger/journal.h"
 #include "ledger/registry.h"
 
+#define TICK_UNIT (8 * 1000000ull) /* ns */
+
 static uint64_t total_of(const struct pqb_server_row *server)
 {
     return (uint64_t)server->general + server->reserve;
@@ -162,24 +164,43 @@ static void grant(struct pqb_books *books, unsigned index, enum pqb_booked pool)
     pqb_books_wake(books, index);
 }
 
-/* The first few of a queue tick every 10 ms, but not those that are passed over: they may be
- * stopped. A new head that sleeps longer is woken, so that there is always one who ticks; so is one
- * that must watch drainers from now on. */
+uint8_t pqb_admission_tick(uint64_t now)
+{
+    return (uint8_t)(1 + (now / TICK_UNIT) % 255);
+}
+
+static int ticks_lately(uint8_t tick, uint64_t now)
+{
+    return tick && (255 + pqb_admission_tick(now) - tick) % 255 <= 4;
+}
+
+/* The first few of a queue are to tick every 10 ms, but not those that are passed over: they may be
+ * stopped. Where none of them has ticked lately, the last one that sleeps longer is woken for it:
+ * he stays longest. So is a new head that must watch drainers from now on. */
 static void mark_hot(struct pqb_books *books, struct pqb_server_row *server)
 {
     struct pqb_chain queue = pqb_chain_queue(server);
-    unsigned index = pqb_chain_link(books, server->queue_head), place = 1;
+    unsigned index = pqb_chain_link(books, server->queue_head), place = 1, sleeper = PQB_NIL;
+    int ticking = 0;
     for (unsigned steps = 0; index != PQB_NIL && place <= PQB_HOT;
          index = pqb_chain_next(books, &queue, index, &steps)) {
         struct pqb_claim_row *claim = pqb_books_claim(books, index);
         if (atomic_load(&claim->ctl) & PQB_CTL_SKIPPED)
             continue;
-        uint8_t was = atomic_load(&claim->hot);
+        uint8_t was = atomic_load(&claim->hot), tick = atomic_load(&claim->tick);
         atomic_store(&claim->hot, (uint8_t)place);
-        if (place == 1 && was != 1 && (!atomic_load(&claim->ticks) || server->draining))
+        if (place == 1 && was != 1 && server->draining > server->slack)
             pqb_books_wake(books, index);
+        if (index == books->self || ticks_lately(tick, books->now))
+            ticking = 1;
+        else if (!tick)
+            sleeper = index;
         place++;
     }
+    if (ticking || sleeper == PQB_NIL)
+        return;
+    atomic_store(&pqb_books_claim(books, sleeper)->tick, pqb_admission_tick(books->now));
+    pqb_books_wake(books, sleeper);
 }
 
 void pqb_admission_dispatch(struct pqb_books *books, unsigned index)

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,13 +36,15 @@ static int process_facts(int32_t pid, struct process_facts *facts)
         return 0;
     *end = 0;
     snprintf(facts->name, sizeof facts->name, "%s", begin + 1);
-    unsigned long long start;
-    /* Fields 3 (state), 4 (parent) and, 18 further, 22 (start time). */
-    if (sscanf(end + 1,
-               " %*c %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
-               &facts->parent, &start) != 2)
-        return 0;
-    facts->start = start;
+    /* Fields 3 (state), 4 (parent) and 22 (start time): blanks stand between them. */
+    const char *field = end;
+    for (unsigned number = 3; number <= 22; number++) {
+        if (!(field = strchr(field + 1, ' ')))
+            return 0;
+        if (number == 4)
+            facts->parent = (int32_t)strtol(field, NULL, 10);
+    }
+    facts->start = strtoull(field, NULL, 10);
     return 1;
 }
 
@@ -50,14 +53,27 @@ static int is_postgres(const char *name)
     return !strncmp(name, "postgres", 8) || !strncmp(name, "postmaster", 10);
 }
 
+/* The postmaster that was looked up last: as long as it has children, its pid is its own. */
+static int is_postmaster(int32_t pid)
+{
+    static _Atomic int32_t known;
+    struct process_facts facts;
+    if (pid == atomic_load(&known))
+        return 1;
+    if (!process_facts(pid, &facts) || !is_postgres(facts.name))
+        return 0;
+    atomic_store(&known, pid);
+    return 1;
+}
+
 uint64_t pqb_backend_start(int32_t pid)
 {
-    struct process_facts backend, parent;
+    struct process_facts facts;
     int saved = errno;
-    int seen = pid > 1 && process_facts(pid, &backend) && is_postgres(backend.name) &&
-               process_facts(backend.parent, &parent) && is_postgres(parent.name);
+    int seen = pid > 1 && process_facts(pid, &facts) && is_postgres(facts.name) &&
+               is_postmaster(facts.parent);
     errno = saved;
-    return seen ? backend.start : 0;
+    return seen ? facts.start : 0;
 }
 
 int pqb_backend_postmaster(int32_t pid, char name[PQB_POSTMASTER_BYTES])

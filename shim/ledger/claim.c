@@ -99,7 +99,7 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     row->door = (uint8_t)request->door;
     row->bell = request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : 0;
     atomic_store(&row->hot, 0);
-    atomic_store(&row->ticks, 0);
+    atomic_store(&row->tick, 0);
     text_copy(row->application_name, sizeof row->application_name, NULL);
     text_copy(row->user, sizeof row->user, NULL);
     text_copy(row->database, sizeof row->database, NULL);

@@ -109,8 +109,8 @@ struct pqb_claim_row {
     uint8_t booked_held;                 /* guard: counted as held by its process */
     uint8_t booked_draining;             /* guard: in the list of drainers */
     uint8_t door;                        /* owner: enum pqb_door */
-    _Atomic uint8_t hot;   /* 1 + place among the first of the queue, 0 = further back */
-    _Atomic uint8_t ticks; /* owner: 1 = it looks around every 10 ms */
+    _Atomic uint8_t hot;  /* 1 + place among the first of the queue, 0 = further back */
+    _Atomic uint8_t tick; /* when it last ticked or was told to (admission.h), 0 = it does not */
     uint8_t spare;
     char application_name[64]; /* owner, as all texts below: not necessarily terminated */
     char user[40];

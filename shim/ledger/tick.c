@@ -8,9 +8,10 @@
 #include <errno.h>
 
 #define LOOK_AT_MOST (50 * PQB_MS) /* then another process may look */
-#define REST_AT_MOST (8 * PQB_MS)  /* less than a tick */
-#define RESTS (1ull << 63)         /* in reaper_until: nobody looks, and waiters need not */
-#define WAKE_AGAIN (20 * PQB_MS)   /* a grant that was not taken up: was the wake-up lost? */
+#define REST_AT_LEAST (5 * PQB_MS)
+#define REST_AT_MOST (8 * PQB_MS) /* less than a tick */
+#define RESTS (1ull << 63)        /* in reaper_until: nobody looks, and waiters need not */
+#define WAKE_AGAIN (20 * PQB_MS)  /* a grant that was not taken up: was the wake-up lost? */
 #define TICK_PATIENCE (10 * PQB_MS)
 
 /* How long ago, 0 if the time makes no sense. */
@@ -66,16 +67,17 @@ static void look_at(struct pqb_region *region, int probe, unsigned index, uint64
     }
 }
 
-/* Waiters rest for nine times as long as a look at many claims took: with a thousand of them, each
- * looking at all the others, there would be time for nothing else. */
-static void rest(struct pqb_header *header, unsigned looked, uint64_t since)
+/* After a look waiters rest, nine times as long as it took: with a thousand of them, each looking
+ * at all the others, there would be time for nothing else; and a few that take short turns would
+ * spend more on looking than on all the rest. */
+static void rest(struct pqb_header *header, uint64_t since)
 {
     uint64_t now = pqb_now(), pause = 9 * age_of(since, now);
-    if (looked < PQB_GROUP_CLAIMS)
-        atomic_store(&header->reaper_until, 0);
-    else
-        atomic_store(&header->reaper_until,
-                     RESTS | (now + (pause < REST_AT_MOST ? pause : REST_AT_MOST)));
+    if (pause < REST_AT_LEAST)
+        pause = REST_AT_LEAST;
+    else if (pause > REST_AT_MOST)
+        pause = REST_AT_MOST;
+    atomic_store(&header->reaper_until, RESTS | (now + pause));
 }
 
 static void look(struct pqb_region *region, unsigned probes, int may_rest)
@@ -99,7 +101,7 @@ static void look(struct pqb_region *region, unsigned probes, int may_rest)
         pqb_close(probe);
     }
     atomic_store(&header->reap_cursor, group);
-    rest(header, looked, now);
+    rest(header, now);
 }
 
 void pqb_tick_look(struct pqb_region *region, unsigned probes)
@@ -107,12 +109,14 @@ void pqb_tick_look(struct pqb_region *region, unsigned probes)
     look(region, probes, 0);
 }
 
-/* None, if slack has room for all of them: then they hold nobody back. */
+static int drainers_block(const struct pqb_layout *map, unsigned server)
+{
+    return server < PQB_SERVERS && map->server[server].draining > map->server[server].slack;
+}
+
 static void collect_drainers(const struct pqb_layout *map, unsigned server,
                              struct pqb_drainers *drainers)
 {
-    if (map->server[server].draining <= map->server[server].slack)
-        return;
     unsigned index = map->server[server].drain_head;
     for (unsigned n = 0; n < PQB_TICK_DRAINERS && index < PQB_CLAIMS; n++) {
         const struct pqb_claim_row *claim = &map->claim[index];
@@ -133,14 +137,15 @@ static enum pqb_status visit(struct pqb_region *region, unsigned server,
         return status == PQB_BUSY ? PQB_OK : status;
     if (server < PQB_SERVERS && region->map->server[server].taken) {
         pqb_admission_dispatch(&visit.books, server);
-        if (drainers)
+        if (drainers && drainers_block(region->map, server))
             collect_drainers(region->map, server, drainers);
     }
     pqb_visit_close(&visit);
     return PQB_OK;
 }
 
-enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_drainers *drainers)
+static enum pqb_status tick(struct pqb_region *region, unsigned server, int has_visited,
+                            struct pqb_drainers *drainers)
 {
     int saved = errno;
     if (drainers)
@@ -148,8 +153,21 @@ enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_
     enum pqb_status status = pqb_region_check(region);
     if (!status) {
         look(region, PQB_TICK_PROBES, 1);
-        status = visit(region, server, drainers);
+        if (!has_visited || pqb_books_pending(region->map) ||
+            (drainers && drainers_block(region->map, server)))
+            status = visit(region, server, drainers);
     }
     errno = saved;
     return status;
+}
+
+enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_drainers *drainers)
+{
+    return tick(region, server, 0, drainers);
+}
+
+enum pqb_status pqb_tick_first(struct pqb_region *region, unsigned server,
+                               struct pqb_drainers *drainers)
+{
+    return tick(region, server, 1, drainers);
 }

@@ -23,7 +23,7 @@ struct pqb_drainers {
 
 /* Looks at up to `probes` claims, wherever the last look stopped. Lock-free; one process at a time,
  * others return at once. Finds what is wrong, and flags it for whoever enters the guard next. Ticks
- * rest for some milliseconds after a look at many claims; who must know now looks himself. */
+ * rest for some milliseconds after a look; who must know now looks himself. */
 void pqb_tick_look(struct pqb_region *region, unsigned probes);
 
 /* Looks, then visits: settles, takes lying grants back, dispatches `server`. Fills *drainers if it
@@ -31,5 +31,10 @@ void pqb_tick_look(struct pqb_region *region, unsigned probes);
  * no longer to be used. */
 enum pqb_status pqb_tick(struct pqb_region *region, unsigned server, struct pqb_drainers *drainers)
     __attribute__((warn_unused_result));
+
+/* The same, by who has queued this moment and visited with that: he visits again if there is
+ * anything to do. */
+enum pqb_status pqb_tick_first(struct pqb_region *region, unsigned server,
+                               struct pqb_drainers *drainers) __attribute__((warn_unused_result));
 
 #endif

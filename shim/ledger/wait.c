@@ -153,6 +153,11 @@ static void sleep_on(_Atomic uint32_t *word, uint32_t seen, uint64_t until,
     pqb_process_quiet(hold);
 }
 
+static int end_drainer(struct pqb_layout *map, const struct pqb_drainers *drainers, unsigned i)
+{
+    return pqb_ending_step(map, drainers->drainer[i].index, drainers->drainer[i].ctl, pqb_now(), 0);
+}
+
 /* Sleeps until a young drainer's backend exits (most do within 3 ms) or a short slice is over: a
  * grant by somebody else is seen at its end only. With none but old ones, whose backends are busy
  * and may be for a minute, it sleeps as others do, and the ticks notice. */
@@ -160,24 +165,26 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
                            const struct pqb_drainers *drainers, uint64_t until,
                            struct pqb_process_hold *hold)
 {
-    struct pqb_region *region = claim->region;
+    struct pqb_layout *map = claim->region->map;
     struct pollfd watched[PQB_TICK_DRAINERS];
-    unsigned count = 0, gone = 0;
+    unsigned which[PQB_TICK_DRAINERS], count = 0, gone = 0;
     uint64_t now = pqb_now(), slice = PQB_TICK_HOT;
     struct pqb_process self;
     if (pqb_process_self(&self))
         return;
     for (unsigned i = 0; i < drainers->count; i++) {
-        const struct pqb_claim_row *row = &region->map->claim[drainers->drainer[i].index];
+        const struct pqb_claim_row *row = &map->claim[drainers->drainer[i].index];
         uint64_t age = now > drainers->drainer[i].since ? now - drainers->drainer[i].since : 0;
         if (!row->backend_seen || row->pid_ns != self.pid_ns || age >= 20 * PQB_MS)
             continue;
         slice = 2 * PQB_MS;
         int fd = pqb_backend_watch(row->backend_pid, 0); /* too young for its pid to be reused */
-        if (fd >= 0)
-            watched[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
-        else if (fd == PQB_BACKEND_GONE)
-            gone = 1;
+        if (fd == PQB_BACKEND_GONE)
+            gone += (unsigned)end_drainer(map, drainers, i);
+        if (fd < 0)
+            continue;
+        watched[count] = (struct pollfd){.fd = fd, .events = POLLIN};
+        which[count++] = i;
     }
     if (now + slice < until)
         until = now + slice;
@@ -191,11 +198,11 @@ static void watch_drainers(const struct pqb_claim *claim, uint32_t seen,
                                  .tv_nsec = (long)(left % PQB_SECOND)};
         ppoll(watched, count, &limit, NULL);
     }
-    for (unsigned i = 0; i < count; i++)
+    for (unsigned i = 0; i < count; i++) {
+        if (watched[i].revents & POLLIN)
+            end_drainer(map, drainers, which[i]);
         pqb_close(watched[i].fd);
-    now = pqb_now();
-    for (unsigned i = 0; i < drainers->count; i++)
-        pqb_ending_drained(region->map, drainers->drainer[i].index, drainers->drainer[i].ctl, now);
+    }
     /* Only now are signals let in: a handler that leaves by a longjmp would leave the descriptors.
      */
     pqb_process_loud(hold);
@@ -207,8 +214,8 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
                                 struct pqb_process_hold *hold)
 {
     struct pqb_claim_row *row = row_of(claim);
-    struct pqb_drainers drainers;
-    for (;;) {
+    struct pqb_drainers drainers = {0};
+    for (int is_first = 1;; is_first = 0) {
         uint32_t seen = atomic_load(&row->word); /* before the state: a grant changes both */
         enum pqb_status status = pqb_claim_take(claim);
         if (status != PQB_WAITING)
@@ -216,7 +223,9 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
         if (pqb_now() >= deadline)
             pqb_tick_look(claim->region, PQB_TICK_PROBES); /* nobody is refused for the dead */
         /* Also before the first sleep: a slot may be free but for a dead holder. */
-        status = pqb_tick(claim->region, row->server, &drainers);
+        int is_head = atomic_load(&row->hot) == 1;
+        status = (is_first ? pqb_tick_first : pqb_tick)(claim->region, row->server,
+                                                        is_head ? &drainers : NULL);
         if (status)
             return status;
         if (atomic_load(&row->word) != seen)
@@ -225,11 +234,11 @@ static enum pqb_status wait_for(const struct pqb_claim *claim, uint64_t deadline
         if (now >= deadline)
             return PQB_TIMED_OUT;
         unsigned place = atomic_load(&row->hot);
-        atomic_store(&row->ticks, place != 0);
+        atomic_store(&row->tick, place ? pqb_admission_tick(now) : 0);
         uint64_t until = now + (place ? PQB_TICK_HOT : PQB_TICK_COLD);
         if (until > deadline)
             until = deadline;
-        if (place == 1 && drainers.count)
+        if (is_head && place == 1 && drainers.count)
             watch_drainers(claim, seen, &drainers, until, hold);
         else
             sleep_on(&row->word, seen, until, hold);

@@ -17,10 +17,11 @@
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race:pqb_snapshot_take\n" /* a copy between two equal control words */
-           "race:pqb_holders_look\n"  /* the same; words for a person */
-           "race_top:look_at\n"       /* flags a claim too many */
-           "race:pqb_ending_bury\n"   /* reads, then compare-and-swap */
+    return "race:pqb_snapshot_take\n"  /* a copy between two equal control words */
+           "race:pqb_holders_look\n"   /* the same; words for a person */
+           "race_top:look_at\n"        /* flags a claim too many */
+           "race_top:drainers_block\n" /* visits once too often, or at the next tick */
+           "race:pqb_ending_bury\n"    /* reads, then compare-and-swap */
            "race:pqb_ending_drained\n"
            "race_top:watch_drainers\n"
            "race_top:pqb_books_ring\n"   /* rings a bell too many */

@@ -845,6 +845,29 @@ Test(admission, the_first_of_a_queue_tick_often)
     cr_assert_eq(atomic_load(&paper.map->claim[waiter[PQB_HOT]].hot), PQB_HOT);
 }
 
+/* Whoever of the first few has not ticked lately may be stopped or dead: another one is told to. */
+Test(admission, one_of_the_first_is_told_to_tick_where_nobody_does)
+{
+    unsigned server = server_with(1, 0), waiter[PQB_HOT + 2];
+    hold(server, 1);
+    for (unsigned i = 0; i < PQB_HOT + 2; i++)
+        waiter[i] = ask(server, 10 + i);
+    for (unsigned i = 0; i < PQB_HOT + 2; i++)
+        atomic_store(&paper.map->claim[waiter[i]].tick, 0);
+    atomic_store(&paper.map->claim[waiter[0]].tick, pqb_admission_tick(paper.books.now));
+    for (unsigned told = PQB_HOT; told--;) {
+        paper_visit(&paper);
+        pqb_admission_dispatch(&paper.books, server);
+        for (unsigned i = 0; i < PQB_HOT + 2; i++)
+            cr_assert(!paper_is_woken(&paper, waiter[i]), "%u", i);
+        paper.books.now += 100000000;
+        paper_visit(&paper);
+        pqb_admission_dispatch(&paper.books, server);
+        for (unsigned i = 0; i < PQB_HOT + 2; i++)
+            cr_assert_eq(paper_is_woken(&paper, waiter[i]), i == told && i, "%u of %u", i, told);
+    }
+}
+
 Test(admission, waits_and_peaks_are_counted)
 {
     unsigned server = server_with(2, 0);

@@ -56,8 +56,10 @@ static enum pqb_claim_state state_of(const struct pqb_claim *claim)
     return (enum pqb_claim_state)(atomic_load(&row_of(claim)->ctl) & PQB_CTL_STATE);
 }
 
+/* One whose rest is over. */
 static void tick(void)
 {
+    pqb_tick_look(region(), PQB_CLAIMS);
     cr_assert_eq(pqb_tick(region(), 0, NULL), PQB_OK);
 }
 
@@ -173,6 +175,13 @@ static void hold_and_die(void)
     kill(getpid(), SIGKILL);
 }
 
+static void hold_one_and_die(void)
+{
+    struct pqb_claim claim;
+    expect(!support_hold(&ledger, &request, 0, &claim));
+    kill(getpid(), SIGKILL);
+}
+
 Test(tick, buries_the_dead)
 {
     support_apart(hold_and_die);
@@ -184,6 +193,49 @@ Test(tick, buries_the_dead)
     cr_assert_eq(atomic_load(&row->ctl) & PQB_CTL_STATE, PQB_CLAIM_OPEN);
     tick();
     cr_assert_eq(atomic_load(&row->ctl) & PQB_CTL_STATE, PQB_CLAIM_FREE);
+}
+
+static int is_empty(void)
+{
+    uint64_t busy = 0;
+    for (unsigned i = 0; i < PQB_GROUPS; i++)
+        busy |= atomic_load(&header()->busy[i]);
+    return !busy;
+}
+
+Test(tick, looks_again_when_its_rest_is_over)
+{
+    tick();
+    support_apart(hold_and_die);
+    cr_assert(wait_until(!pqb_tick(region(), 0, NULL) && is_empty()));
+    /* A rest that ends in an hour is left over from another boot. */
+    support_apart(hold_and_die);
+    atomic_store(&header()->reaper_until, 1ull << 63 | (pqb_now() + 3600 * PQB_SECOND));
+    cr_assert_eq(pqb_tick(region(), 0, NULL), PQB_OK);
+    cr_assert(is_empty());
+}
+
+/* Who has just queued visits again for a dead holder, and for drainers that he is to watch. */
+Test(tick, the_first_of_a_wait_serves_it_where_somebody_died)
+{
+    struct pqb_drainers drainers;
+    support_apart(hold_one_and_die);
+    struct pqb_claim claim = submit(&request);
+    cr_assert_eq(state_of(&claim), PQB_CLAIM_WAITING);
+    cr_assert_eq(pqb_tick_first(region(), 0, &drainers), PQB_OK);
+    cr_assert_eq(drainers.count, 0);
+    cr_assert_eq(pqb_claim_take(&claim), PQB_OK);
+    row_of(&claim)->backend_pid = getpid();
+    row_of(&claim)->backend_seen = 1;
+    row_of(&claim)->pid_ns = 1; /* in another namespace: nobody can look */
+    atomic_store(&row_of(&claim)->ctl,
+                 pqb_ctl_next(atomic_load(&row_of(&claim)->ctl), PQB_CLAIM_OPEN));
+    unsigned index = claim.index;
+    give(&claim);
+    claim = submit(&request);
+    cr_assert_eq(pqb_tick_first(region(), 0, &drainers), PQB_OK);
+    cr_assert_eq(drainers.count, 1);
+    cr_assert_eq(drainers.drainer[0].index, index);
 }
 
 /* Its state had become GONE, and then its owner died before it could flag that. */
@@ -341,6 +393,7 @@ Test(tick, lists_drainers_for_the_first_waiter)
     cr_assert_eq(drainers.count, 1);
     cr_assert_eq(drainers.drainer[0].index, index);
     support_kill(backend);
+    tick();
     cr_assert_eq(pqb_tick(region(), 0, &drainers), PQB_OK);
     cr_assert_eq(drainers.count, 0);
 }
