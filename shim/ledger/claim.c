@@ -301,9 +301,8 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
     struct pqb_process_hold hold;
     int locked = !pqb_process_lock(&hold, 0);
     pqb_life_give(&region->life, claim->index, claim->generation, locked);
-    if (locked)
-        pqb_process_unlock(&hold);
-    if (given)
+    int missed = locked && pqb_process_unlock(&hold);
+    if (readable && (given || missed))
         pqb_visit_serve(region);
     *claim = (struct pqb_claim){0};
     pqb_region_unpin(region);

@@ -10,12 +10,16 @@
 
 #define FORK_PATIENCE (250 * PQB_MS)
 
+#define LOCK_HELD 1u
+#define LOCK_SLEPT_ON 2u
+#define LOCK_MISSED 4u /* somebody tried in vain, and has gone */
+
 /* Zeroed by the kernel in a forked child. */
 struct wiped_page {
     _Atomic uint64_t id;
     _Atomic int32_t pid;
     _Atomic uint32_t pid_ns;
-    _Atomic uint32_t lock;    /* 0 free, 1 held, 2 held and somebody sleeps */
+    _Atomic uint32_t lock;    /* LOCK_…, 0 = free */
     _Atomic uint32_t claimed; /* 1 once a thread has begun to give this process its id */
 };
 
@@ -153,28 +157,42 @@ void pqb_process_loud(const struct pqb_process_hold *hold)
     pthread_sigmask(SIG_SETMASK, &hold->signals, NULL);
 }
 
+/* The last try: takes the lock, or marks it while it is held, in one step. */
+static int take_or_mark(_Atomic uint32_t *lock)
+{
+    uint32_t seen = atomic_load(lock);
+    while (!atomic_compare_exchange_weak(lock, &seen, seen ? seen | LOCK_MISSED : LOCK_HELD))
+        continue;
+    return !seen;
+}
+
 enum pqb_status pqb_process_lock(struct pqb_process_hold *hold, uint64_t deadline)
 {
     struct wiped_page *mine = page_get();
     if (!mine)
         return PQB_NO_MEMORY;
     pqb_process_quiet(hold);
-    uint32_t expected = 0;
-    if (atomic_compare_exchange_strong(&mine->lock, &expected, 1))
+    uint32_t seen = 0;
+    if (deadline && atomic_compare_exchange_strong(&mine->lock, &seen, LOCK_HELD))
         return PQB_OK;
     while (deadline && pqb_now() < deadline) {
-        if (atomic_exchange(&mine->lock, 2) == 0)
+        seen = atomic_fetch_or(&mine->lock, LOCK_HELD | LOCK_SLEPT_ON);
+        if (!seen)
             return PQB_OK;
-        pqb_futex_wait(&mine->lock, 2, deadline, 0);
+        pqb_futex_wait(&mine->lock, seen | LOCK_SLEPT_ON, deadline, 0);
     }
+    if (take_or_mark(&mine->lock))
+        return PQB_OK;
     pqb_process_loud(hold);
     return PQB_BUSY;
 }
 
-void pqb_process_unlock(const struct pqb_process_hold *hold)
+int pqb_process_unlock(const struct pqb_process_hold *hold)
 {
     struct wiped_page *mine = atomic_load(&page);
-    if (atomic_exchange(&mine->lock, 0) == 2)
+    uint32_t was = atomic_exchange(&mine->lock, 0);
+    if (was & LOCK_SLEPT_ON)
         pqb_futex_wake(&mine->lock, 1, 0);
     pqb_process_loud(hold);
+    return (was & LOCK_MISSED) != 0;
 }

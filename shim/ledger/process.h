@@ -37,10 +37,12 @@ void pqb_process_quiet(struct pqb_process_hold *hold);
 void pqb_process_loud(const struct pqb_process_hold *hold);
 
 /* Quiet, and takes the lock of this process's threads. PQB_BUSY when `deadline` passed; a deadline
- * of 0 tries once. */
+ * of 0 tries once. Whoever fails leaves a mark. */
 enum pqb_status pqb_process_lock(struct pqb_process_hold *hold, uint64_t deadline)
     __attribute__((warn_unused_result));
-void pqb_process_unlock(const struct pqb_process_hold *hold);
+
+/* 1 if somebody tried in vain meanwhile: what he came for is left to whoever unlocks (visit.h). */
+int pqb_process_unlock(const struct pqb_process_hold *hold);
 
 /* Counts the forks of this process that it knows of. A description that was open at one of
  * them may have a copy in a child, and is never used for a new claim. */

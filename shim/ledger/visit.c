@@ -76,12 +76,15 @@ void pqb_visit_close(struct pqb_visit *visit)
 enum pqb_status pqb_visit_begin(struct pqb_visit *visit, struct pqb_region *region,
                                 uint64_t deadline)
 {
-    enum pqb_status status = pqb_visit_open(visit, region, deadline);
-    if (status)
-        return status;
-    status = pqb_visit_enter(visit, deadline);
-    if (status)
-        pqb_process_unlock(&visit->hold);
+    enum pqb_status status;
+    do {
+        status = pqb_visit_open(visit, region, deadline);
+        if (status)
+            return status;
+        status = pqb_visit_enter(visit, deadline);
+        /* Again, if a sibling missed us: whoever is inside may have looked before that one flagged
+         * something. */
+    } while (status && pqb_process_unlock(&visit->hold));
     return status;
 }
 

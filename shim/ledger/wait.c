@@ -7,6 +7,7 @@
 #include "ledger/process.h"
 #include "ledger/registry.h"
 #include "ledger/tick.h"
+#include "ledger/visit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -52,7 +53,8 @@ static enum pqb_status pin_present(struct pqb_ledger *ledger, struct pqb_region 
     *region = atomic_load(&ledger->region);
     if (*region)
         pqb_region_pin(*region);
-    pqb_process_unlock(&hold);
+    if (pqb_process_unlock(&hold) && *region && !pqb_region_check(*region))
+        pqb_visit_serve(*region);
     return PQB_OK;
 }
 

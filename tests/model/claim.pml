@@ -121,10 +121,11 @@ typedef claim_row {
 };
 
 #ifdef THREADS
-bit process_lock; /* of the process whose threads 0 and 1 are */
+bit process_lock; /* of the process whose threads 0 and 1 are, */
+bit missed;       /* and its LOCK_MISSED */
 #define HAS_SIBLING (me < 2)
 #define LOCK_PROCESS process_lock = (HAS_SIBLING -> 1 : process_lock)
-#define UNLOCK_PROCESS process_lock = (HAS_SIBLING -> 0 : process_lock)
+#define UNLOCK_PROCESS process_lock = (HAS_SIBLING -> 0 : process_lock); missed = (HAS_SIBLING -> 0 : missed)
 #define PROCESS_FREE (!HAS_SIBLING || !process_lock)
 #define BUSY goto busy
 #else
@@ -453,6 +454,7 @@ inline forget_stack() {
 #define TICK 1
 #define UNSKIP 2
 #define GIVE 3
+#define FIRST 4 /* pqb_tick_first, until it is clear whether it visits */
 
 /* pqb_guard_enter, got the lock. Death between the lock and `dirty` changes nothing: one step. */
 inline get_in() {
@@ -553,7 +555,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
                 row[mine].skipped = 0;
                 reason = UNSKIP;
                 goto flag
-            :: else -> reason = TICK; goto look
+            :: else -> reason = (reason == SUBMIT -> FIRST : TICK); goto look
             fi
         };
 
@@ -619,11 +621,16 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         };
         /* pqb_life_give: under the process lock if that is free, and then the description is kept */
 #ifdef THREADS
-        atomic { its_gen = PROCESS_FREE; LOCK_PROCESS };
+        atomic { its_gen = PROCESS_FREE; missed = missed || !its_gen; LOCK_PROCESS };
 #endif
         atomic { row[mine].life = 0; proc[me].claim = NIL; mine = NIL };
 #ifdef THREADS
-        atomic { process_lock = (HAS_SIBLING && its_gen -> 0 : process_lock); its_gen = 0 };
+        atomic {
+            if
+            :: its_gen -> UNLOCK_PROCESS; its_gen = 0
+            :: else
+            fi
+        };
 #endif
         /* pqb_visit_serve: somebody_waits, and a try. */
     serve:
@@ -646,7 +653,7 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         atomic {
             if
             :: PROCESS_FREE -> LOCK_PROCESS
-            :: else -> get_on() /* a sibling has it, who need not be inside */
+            :: else -> missed = 1; get_on() /* a sibling has it, who need not be inside */
             fi
         };
 #endif
@@ -918,12 +925,23 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
         atomic { row[other].pending = 1 THEN summary = 1 };
     look_next:
         atomic { other++; state = 0; its_gen = 0; goto look };
-    looked: /* pqb_tick: tries for TICK_PATIENCE, then does without */
+    looked:
+        atomic {
+            if
+            :: reason == FIRST -> reason = TICK;
+                if
+                :: !summary -> get_on()
+                :: else
+                fi
+            :: else
+            fi
+        };
+        /* pqb_tick: tries for TICK_PATIENCE, then does without */
 #ifdef THREADS
         atomic {
             if
             :: PROCESS_FREE -> LOCK_PROCESS
-            :: !PROCESS_FREE -> get_on()
+            :: !PROCESS_FREE -> missed = 1; get_on()
             fi
         };
 #endif
@@ -934,8 +952,15 @@ end_begin: /* the visitor stays here if somebody is stopped for ever */
             fi
         };
 #ifdef THREADS
-    busy:
-        atomic { UNLOCK_PROCESS; get_on() };
+    busy: /* pqb_visit_begin: whoever is inside may have looked before a sibling flagged something */
+        atomic {
+            if
+#ifndef BROKEN_MISSED
+            :: HAS_SIBLING && missed -> UNLOCK_PROCESS; goto try
+#endif
+            :: else -> UNLOCK_PROCESS; get_on()
+            fi
+        };
 #endif
 
         /* The visitor after all have gone ticks twice, and twice more for the backends. */
@@ -1009,7 +1034,8 @@ inline kill(victim) {
     fi
 #ifdef THREADS
     ;
-    process_lock = (victim < 2 -> 0 : process_lock)
+    process_lock = (victim < 2 -> 0 : process_lock);
+    missed = (victim < 2 -> 0 : missed)
 #endif
 }
 

@@ -141,6 +141,21 @@ Test(process, the_lock_is_refused_when_its_time_is_over)
     cr_assert(refused);
 }
 
+Test(process, who_unlocks_is_told_of_those_who_tried_in_vain)
+{
+    struct pqb_process_hold hold;
+    pthread_t thread;
+    int refused = 0;
+    cr_assert_eq(pqb_process_lock(&hold, PQB_FOREVER), PQB_OK);
+    cr_assert_eq(pqb_process_unlock(&hold), 0);
+    cr_assert_eq(pqb_process_lock(&hold, PQB_FOREVER), PQB_OK);
+    pthread_create(&thread, NULL, try_lock, &refused);
+    pthread_join(thread, NULL);
+    cr_assert_eq(pqb_process_unlock(&hold), 1);
+    cr_assert_eq(pqb_process_lock(&hold, 0), PQB_OK);
+    cr_assert_eq(pqb_process_unlock(&hold), 0); /* once is enough */
+}
+
 static void *lock_for_ever(void *locked)
 {
     struct pqb_process_hold hold;

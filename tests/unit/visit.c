@@ -5,6 +5,7 @@
 #include "support/support.h"
 
 #include <criterion/criterion.h>
+#include <pthread.h>
 #include <string.h>
 
 static struct pqb_ledger ledger;
@@ -123,6 +124,71 @@ Test(visit, serving_is_left_to_whoever_is_inside)
     cr_assert_eq(pqb_claim_take(&waiter), PQB_OK);
     pqb_claim_give(&waiter, PQB_END_CLOSED);
     pqb_claim_give(&held[1], PQB_END_CLOSED);
+}
+
+static void *give(void *claim)
+{
+    pqb_claim_give(claim, PQB_END_CLOSED);
+    return NULL;
+}
+
+/* A thread gives back behind a sibling that has the process lock and does not come to visit. */
+static void give_behind(struct pqb_claim *claim)
+{
+    struct pqb_process_hold hold;
+    pthread_t thread;
+    cr_assert_eq(pqb_process_lock(&hold, 0), PQB_OK);
+    pthread_create(&thread, NULL, give, claim);
+    pthread_join(thread, NULL);
+    cr_assert_eq(pqb_process_unlock(&hold), 1);
+}
+
+/* Nobody ticks here: what a sibling was kept from must be done by whoever unlocks next. */
+Test(visit, a_hand_over_that_a_sibling_kept_back_is_made_up_for)
+{
+    struct pqb_claim held[2], waiter;
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(support_hold(&ledger, &request, 0, &held[i]), PQB_OK);
+    cr_assert_eq(pqb_wait_submit(&ledger, &request, &waiter, NULL), PQB_OK);
+    give_behind(&held[0]);
+    cr_assert_eq(pqb_claim_take(&waiter), PQB_WAITING);
+    pqb_visit_serve(region);
+    cr_assert_eq(pqb_claim_take(&waiter), PQB_OK);
+    pqb_claim_give(&waiter, PQB_END_CLOSED);
+    pqb_claim_give(&held[1], PQB_END_CLOSED);
+}
+
+static void *pin_often(void *stop)
+{
+    while (!atomic_load((_Atomic int *)stop)) {
+        struct pqb_region *pinned;
+        if (!pqb_ledger_region(&ledger, &pinned, NULL))
+            pqb_region_unpin(pinned);
+    }
+    return NULL;
+}
+
+/* The sibling takes the process lock again and again and never visits of its own accord; nobody
+ * ticks. Each hand-over must come, from the giver or from whoever kept it from its visit. */
+Test(visit, no_hand_over_is_missed_behind_a_sibling)
+{
+    static _Atomic int stop;
+    struct pqb_claim other, claim, next;
+    pthread_t sibling;
+    cr_assert_eq(support_hold(&ledger, &request, 0, &other), PQB_OK);
+    cr_assert_eq(support_hold(&ledger, &request, 0, &claim), PQB_OK);
+    pthread_create(&sibling, NULL, pin_often, &stop);
+    for (unsigned i = 0; i < 3000; i++) {
+        while (pqb_wait_submit(&ledger, &request, &next, NULL) == PQB_BUSY)
+            continue;
+        pqb_claim_give(&claim, PQB_END_CLOSED);
+        cr_assert(wait_until(!pqb_claim_take(&next)), "missed in round %u", i);
+        claim = next;
+    }
+    atomic_store(&stop, 1);
+    pthread_join(sibling, NULL);
+    pqb_claim_give(&claim, PQB_END_CLOSED);
+    pqb_claim_give(&other, PQB_END_CLOSED);
 }
 
 Test(visit, a_retired_ledger_is_not_entered)
