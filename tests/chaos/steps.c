@@ -444,6 +444,8 @@ static const struct operation operations[] = {
     {"take", one_living, child_asks, two_more, act_take, {3, 3}, 0},
     {"open", one_living, child_takes, nothing, act_open, {3, 3}, 0},
     {"open, logins waiting", logins_of_one, child_takes, two_more, act_open, {3, 3}, 0},
+    {"open anew", one_living, child_opens, two_more, act_open, {3, 3}, 0},
+    {"open anew, seen backend", with_backend, child_opens_seen, one_more, act_open, {3, 3}, 0},
     {"give, nobody waits", one_living, child_opens, nothing, act_give, {3, 3}, 0},
     {"give, to a waiter", two_living, child_holds_living_wait, two_more, act_give, {3, 3}, 0},
     {"give, of the reserve", reserve_of_one, child_opens, one_more, act_give, {3, 3}, 0},

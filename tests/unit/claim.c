@@ -881,6 +881,50 @@ Test(claim, does_not_drain_for_another_process_with_its_backends_pid)
     support_kill(backend);
 }
 
+/* PQreset keeps its claim and gets another backend: once more, and then a third one that nobody
+ * sees. */
+Test(claim, opened_anew_drains_for_the_new_backend_and_counts_once)
+{
+    struct pqb_claim claim;
+    pid_t first = play_backend(), second = play_backend();
+    struct pqb_claim_peer anew = {.backend_pid = second, .is_local = 1, .user = "v"};
+    cr_assert_eq(hold_backend(&single, first, &claim), PQB_OK);
+    cr_assert_eq(pqb_claim_open(&claim, &anew), PQB_OK);
+    cr_assert_eq(used(), 1);
+    cr_assert_eq(support_count(&ledger).open, 1);
+    cr_assert_eq(row_of(&claim)->backend_pid, second);
+    cr_assert_str_eq(row_of(&claim)->user, "v");
+    support_kill(first);
+    pqb_claim_give(&claim, PQB_END_CLOSED);
+    cr_assert_eq(support_count(&ledger).draining, 1);
+    support_kill(second);
+    cr_assert(wait_until(used() == 0));
+
+    first = play_backend();
+    anew = (struct pqb_claim_peer){.backend_pid = first};
+    cr_assert_eq(hold_backend(&single, first, &claim), PQB_OK);
+    cr_assert_eq(pqb_claim_open(&claim, &anew), PQB_OK);
+    pqb_claim_give(&claim, PQB_END_CLOSED);
+    cr_assert_eq(used(), 0);
+    support_kill(first);
+}
+
+/* The damper must not take it for one that logs in for ever. */
+Test(claim, opened_anew_is_not_logging_in)
+{
+    static const struct pqb_server_config damped = {.limit = 2, .logins = 1};
+    struct pqb_claim_request wanted = single;
+    struct pqb_claim claim, next;
+    struct pqb_claim_peer peer = {0};
+    wanted.defaults = &damped;
+    cr_assert_eq(support_hold(&ledger, &wanted, 0, &claim), PQB_OK);
+    cr_assert_eq(pqb_claim_open(&claim, &peer), PQB_OK);
+    cr_assert_eq(support_hold(&ledger, &wanted, 0, &next), PQB_OK);
+    pqb_claim_give(&next, PQB_END_CLOSED);
+    pqb_claim_give(&claim, PQB_END_CLOSED);
+    cr_assert_eq(used(), 0);
+}
+
 Test(claim, drains_no_longer_than_the_ceiling)
 {
     struct pqb_claim claim, next;
