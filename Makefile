@@ -72,8 +72,8 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan check-clients model bench lint \
-	format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo deps-lint \
+.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan check-clients model fuzz bench lint \
+	format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint \
 	deps-model FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
@@ -169,7 +169,21 @@ $(patsubst %,build/%/helpers32,$(filter-out release,$(FLAVOURS))): | $(HELPERS32
 
 -include $(foreach f,$(FLAVOURS),$(ALL_SRC:%.c=build/$(f)/obj/%.d)) $(ALL_SRC:%.c=build/release/obj32/%.d)
 
-deps-build deps-check deps-clients deps-bench deps-demo deps-lint deps-model:
+# Every target with every source of what it looks at, at once: the flags have nothing in common with the others'.
+# FUZZ_ENGINE=afl takes AFL++ instead of libFuzzer.
+FUZZ_ENGINE ?= libfuzzer
+FUZZ_CC_libfuzzer := clang
+FUZZ_CC_afl := afl-clang-fast
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
+$(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_SRC) $(wildcard shim/conninfo/*.h tests/fuzz/*.[ch]) \
+		| deps-fuzz
+	@mkdir -p $(@D)
+	$(call say,FUZZ,$@)
+	$(Q)$(FUZZ_CC_$(FUZZ_ENGINE)) $(PQB_CPPFLAGS) $(LIBPQ_CFLAGS) $(PQB_CFLAGS) -O1 -g -fno-omit-frame-pointer \
+		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ tests/fuzz/$*.c \
+		$(CONNINFO_SRC) $(LIBPQ_LIBS)
+
+deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -198,6 +212,9 @@ check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under th
 
 model: deps-model ## Prove the claim protocol with spin
 	@tests/model/run
+
+fuzz: $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%) ## Fuzz connection strings, FUZZ_SECONDS=60 for each target
+	@tests/fuzz/run $(FUZZ_ENGINE) build/fuzz/$(FUZZ_ENGINE) $(FUZZ)
 
 bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure, as ratios in one run
 	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/bench

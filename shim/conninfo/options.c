@@ -7,7 +7,8 @@ struct word {
     const char *begin, *end;
 };
 
-/* As pg_split_opts() of the server does it. False behind the last word. */
+/* As pg_split_opts() of the server does it, but that a last backslash alone is no word. False
+ * behind the last. */
 static int next_word(const char **at, struct word *word)
 {
     while (pqb_buffer_is_blank(**at))
@@ -16,7 +17,7 @@ static int next_word(const char **at, struct word *word)
     while (**at && !pqb_buffer_is_blank(**at))
         *at += **at == '\\' && (*at)[1] ? 2 : 1;
     word->end = *at;
-    return word->begin < word->end;
+    return word->begin < word->end && !(*word->begin == '\\' && !word->begin[1]);
 }
 
 /* The byte at `at`, which moves behind it; 0 at the end. A backslash that nothing follows says
@@ -51,13 +52,14 @@ int pqb_options_is_whole(const char *options)
 
 void pqb_options_add(struct pqb_buffer *buffer, const char *options)
 {
-    const char *at = options;
-    struct word word;
-    if (!next_word(&at, &word))
+    size_t length = strlen(options) - !pqb_options_is_whole(options), blanks = 0;
+    while (blanks < length && pqb_buffer_is_blank(options[blanks]))
+        blanks++;
+    if (blanks == length)
         return;
     if (buffer->length)
         pqb_buffer_add_char(buffer, ' ');
-    pqb_buffer_add_bytes(buffer, options, strlen(options) - !pqb_options_is_whole(options));
+    pqb_buffer_add_bytes(buffer, options, length);
 }
 
 void pqb_options_add_setting(struct pqb_buffer *buffer, const char *name, const char *value)

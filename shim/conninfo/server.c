@@ -7,8 +7,7 @@
 #include <string.h>
 #include <sys/un.h>
 
-#define KEY_LONGEST 511
-#define KEY_SHORTEST 31
+#define KEY_LONGEST (PQB_SERVER_KEY_SIZE - 1)
 #define HASH_BYTES 17 /* ~ and 16 digits */
 #define DEFAULT_PORT 5432
 #define SOCKET_NAME "/.s.PGSQL."
@@ -22,7 +21,6 @@ struct slice {
 /* A key in the making: what fits is kept, all of it is hashed. */
 struct draft {
     char *key;
-    size_t room;
     size_t length; /* all that was put, also what did not fit */
     uint64_t hash; /* FNV-1a */
 };
@@ -66,10 +64,9 @@ static struct slice trimmed(struct slice slice)
 
 static int draft_open(struct draft *draft, char *key, size_t size)
 {
-    if (size <= KEY_SHORTEST)
+    if (size < PQB_SERVER_KEY_SIZE)
         return -1;
-    size_t room = size - 1 < KEY_LONGEST ? size - 1 : KEY_LONGEST;
-    *draft = (struct draft){key, room, 0, 0xcbf29ce484222325u};
+    *draft = (struct draft){key, 0, 0xcbf29ce484222325u};
     *key = 0;
     return 0;
 }
@@ -77,7 +74,7 @@ static int draft_open(struct draft *draft, char *key, size_t size)
 static void put(struct draft *draft, char c)
 {
     draft->hash = (draft->hash ^ (unsigned char)c) * 0x100000001b3u;
-    if (draft->length < draft->room)
+    if (draft->length < KEY_LONGEST)
         draft->key[draft->length] = c;
     draft->length++;
 }
@@ -106,11 +103,11 @@ static void put_byte(struct draft *draft, char c)
 
 static void draft_close(const struct draft *draft)
 {
-    if (draft->length <= draft->room) {
+    if (draft->length <= KEY_LONGEST) {
         draft->key[draft->length] = 0;
         return;
     }
-    snprintf(draft->key + draft->room - HASH_BYTES, HASH_BYTES + 1, "~%016llx",
+    snprintf(draft->key + KEY_LONGEST - HASH_BYTES, HASH_BYTES + 1, "~%016llx",
              (unsigned long long)draft->hash);
 }
 
@@ -318,7 +315,7 @@ static size_t count(const char *list)
 /* Takes the entry that begins at `start` back if the same is there already. */
 static void drop_repeated(struct draft *draft, const struct draft *before, size_t start)
 {
-    if (draft->length > draft->room)
+    if (draft->length > KEY_LONGEST)
         return;
     size_t length = draft->length - start;
     for (size_t i = 0, end; i < before->length; i = end + 1) {

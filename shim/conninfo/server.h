@@ -21,6 +21,8 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
+#define PQB_SERVER_KEY_SIZE 512
+
 /* Names the server of libpq's three parameters, each of which may be NULL, empty, or a list;
  * hostaddr beats host, entry by entry, and a host mentioned twice counts once. 0; -1 where libpq
  * itself refuses (lists of different lengths), or if `size` is below 32. A port that is no number

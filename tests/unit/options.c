@@ -25,6 +25,7 @@ Test(options, are_put_behind_each_other)
         {"-c a=1", " \t", "-c a=1"},
         {"-c a=1", "-c b=2", "-c a=1 -c b=2"},
         {"-c a=1\\", "-c b=2", "-c a=1 -c b=2"},
+        {"-c a=1", " \\", "-c a=1"},
         {"-c a=1\\\\", "-c b=2", "-c a=1\\\\ -c b=2"},
     };
     for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -64,6 +65,7 @@ Test(options, know_what_is_in_them)
         {"-c a=\\1", "-c a=1", 1, 1},
         {"-c a=x\\ -c b=2", "-c b=2", 0, 0},
         {"-c a=x\\\\ -c b=2", "-c b=2", 1, 1},
+        {"-c a=1", "-c a=1 \\", 1, 1},
         {"", "-c a=1", 0, 0},
         {"", "", 1, 1},
         {"-c a=1", "", 1, 1},
