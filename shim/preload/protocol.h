@@ -162,6 +162,7 @@ struct pqb_tls {
     uint8_t records;   /* of type 23 that passed, in TLS 1.3 */
     uint8_t has_hello; /* the ClientHello has passed */
     uint8_t has_none;  /* TLS 1.3: asked for a certificate, the client has none */
+    uint8_t is_padded; /* TLS 1.3: its records are, as Java's */
     uint8_t is_old;    /* TLS 1.2 or older */
     uint8_t is_done;   /* TLS 1.3: Finished has passed */
     uint8_t is_lost;   /* no TLS; everything passes */
@@ -173,7 +174,25 @@ struct pqb_tls {
  * CancelRequest. Takes the client's bytes from the ClientHello on and returns how many of these may
  * pass. Less than all: with `data` set, the record begins there; otherwise they are the beginning
  * of a record's header, at most 4 bytes, to be kept and given again before the bytes that follow.
- */
+ *
+ * In TLS 1.2 data alone has type 23. In TLS 1.3 so has the end of the handshake, and what tells is
+ * its order and length. Measured with PostgreSQL 15 and OpenSSL 3.0 (psql, asyncpg, uvloop, node)
+ * and with Java 17 (pgjdbc), which pads:
+ *
+ *   Finished with SHA-384 (these choose it)     69 bytes, Java 85
+ *   before it, if the server has ssl_ca_file:
+ *     no certificate                            25, Java 41
+ *     a certificate, CertificateVerify          ≥ 400; 89 (ed25519), 95 to 97 (P-256), 281 (RSA
+ * 2048) StartupMessage, CancelRequest               its length + 17, Java + 33; 33 an alert (the
+ * client leaves)                19, Java 35; or type 21 before Finished
+ *
+ * A server whose ssl_ecdh_curve is not the client's first wants a second ClientHello: with this
+ * server's default, prime256v1, that happens to every client here but Java's. It is type 22 after
+ * change_cipher_spec, as Finished is in TLS 1.2. node, uvloop and (with a certificate) psql write
+ * Finished and the first data in one call.
+ *
+ * Certificate, CertificateVerify and Finished in one record can't be told from a certificate alone;
+ * then a StartupMessage of a signature's length passes as CertificateVerify. */
 size_t pqb_protocol_tls(struct pqb_tls *tls, const void *bytes, size_t length);
 
 /* Whether that record is as long as a CancelRequest of 16 bytes makes it. */

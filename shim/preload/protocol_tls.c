@@ -16,23 +16,38 @@ enum {
     CLIENT_HELLO = 1,
 };
 
-/* In TLS 1.3 all that is encrypted has type 23: 17 bytes longer than what is in it, the tag of 16
- * and the true type. */
+/* In TLS 1.3 all that is encrypted has type 23, and is 17 bytes longer than what is in it: a tag of
+ * 16 and the true type. Java's pads every record with 16 bytes more. */
 enum {
     ADDED = 17,
-    ALERT_13 = ADDED + 2,
-    NO_CERTIFICATE_13 = ADDED + 8,
-    FINISHED_SHA256 = ADDED + 4 + 32,
-    FINISHED_SHA384 = ADDED + 4 + 48,
+    PADDING = 16,
 };
 
-static int is_finished(unsigned length)
+/* What may be in a record. */
+enum {
+    ALERT_BYTES = 2,
+    KEY_UPDATE_BYTES = 5,
+    NO_CERTIFICATE_BYTES = 8,
+    VERIFY_HEADER_BYTES = 8,
+    FINISHED_SHA256_BYTES = 4 + 32,
+    FINISHED_SHA384_BYTES = 4 + 48,
+    CANCEL_BYTES = 16,
+};
+
+/* Whether a record of that length holds so many bytes. */
+static int holds(unsigned length, unsigned bytes)
 {
-    return length == FINISHED_SHA256 || length == FINISHED_SHA384;
+    return length == ADDED + bytes || length == ADDED + bytes + PADDING;
+}
+
+static int holds_finished(unsigned length, unsigned before)
+{
+    return holds(length, before + FINISHED_SHA256_BYTES) ||
+           holds(length, before + FINISHED_SHA384_BYTES);
 }
 
 /* A CertificateVerify in a record of its own, by the sizes that signatures have. */
-static int is_certificate_verify(unsigned length)
+static int holds_verify(unsigned length)
 {
     static const struct {
         uint16_t least, most;
@@ -45,30 +60,54 @@ static int is_certificate_verify(unsigned length)
         {128, 128}, {256, 256}, {384, 384}, {512, 512}, {1024, 1024}, /* RSA */
     };
     for (unsigned i = 0; i < sizeof signatures / sizeof *signatures; i++)
-        if (length >= ADDED + 8u + signatures[i].least && length <= ADDED + 8u + signatures[i].most)
-            return 1;
+        for (unsigned bytes = signatures[i].least; bytes <= signatures[i].most; bytes++)
+            if (holds(length, VERIFY_HEADER_BYTES + bytes))
+                return 1;
     return 0;
 }
 
-/* Whether a record of type 23 belongs to the handshake of TLS 1.3: Finished, before it the
- * certificate that the server may ask for, all together or each in a record of its own. */
+/* Whether a record of the handshake has a length that only padding gives it. */
+static int is_padded(unsigned length)
+{
+    return length == ADDED + PADDING + NO_CERTIFICATE_BYTES ||
+           length == ADDED + PADDING + FINISHED_SHA384_BYTES ||
+           length == ADDED + PADDING + NO_CERTIFICATE_BYTES + FINISHED_SHA384_BYTES;
+}
+
+/* Whether a record of type 23 belongs to the handshake of TLS 1.3, which ends with Finished. Before
+ * it may be the certificate that the server asks for, in one record with it or in records of their
+ * own; an alert may come instead. */
 static int is_handshake(struct pqb_tls *tls, unsigned length)
 {
-    if (tls->is_old || tls->is_done)
-        return 0;
-    if (length == ALERT_13)
+    if (holds(length, ALERT_BYTES))
         return 1;
     unsigned record = tls->records++;
-    int is_after_certificate = record > 0 && !tls->has_none;
-    if (is_finished(length) || (record == 0 && is_finished(length - 8))) {
+    if (record < 2 && is_padded(length))
+        tls->is_padded = 1;
+    if (holds_finished(length, 0) || (!record && holds_finished(length, NO_CERTIFICATE_BYTES))) {
         tls->is_done = 1;
         return 1;
     }
-    if (record == 0) {
-        tls->has_none = length == NO_CERTIFICATE_13;
+    if (!record) {
+        tls->has_none = holds(length, NO_CERTIFICATE_BYTES) ? 1 : 0;
         return 1;
     }
-    return is_after_certificate && record == 1 && is_certificate_verify(length);
+    return record == 1 && !tls->has_none && holds_verify(length);
+}
+
+/* Of what comes after it, what holds no packet of PostgreSQL's: the client leaves at once, or
+ * changes keys. */
+static int is_aside(const struct pqb_tls *tls, unsigned length)
+{
+    unsigned inside = length - ADDED - (tls->is_padded ? PADDING : 0);
+    return inside == ALERT_BYTES || inside == KEY_UPDATE_BYTES;
+}
+
+static int is_data(struct pqb_tls *tls, unsigned length)
+{
+    if (tls->is_old)
+        return 1;
+    return tls->is_done ? !is_aside(tls, length) : !is_handshake(tls, length);
 }
 
 /* A handshake record that is no ClientHello: the client speaks TLS 1.2. (In 1.3 a second
@@ -102,7 +141,7 @@ static int take_header(struct pqb_tls *tls, const uint8_t *at)
         tls->is_lost = 1;
         return 1;
     }
-    if (type == DATA && !is_handshake(tls, length)) {
+    if (type == DATA && is_data(tls, length)) {
         tls->data = (uint16_t)length;
         return 0;
     }
@@ -130,9 +169,8 @@ size_t pqb_protocol_tls(struct pqb_tls *tls, const void *bytes, size_t length)
 
 int pqb_protocol_tls_is_cancel(const struct pqb_tls *tls)
 {
-    enum { CANCEL = 16 };
     /* In TLS 1.2: GCM adds 8 bytes before and 16 behind, ChaCha20 16. */
     if (tls->is_old)
-        return tls->data == 8 + CANCEL + 16 || tls->data == CANCEL + 16;
-    return tls->data == ADDED + CANCEL;
+        return tls->data == 8 + CANCEL_BYTES + 16 || tls->data == CANCEL_BYTES + 16;
+    return tls->data == ADDED + CANCEL_BYTES + (tls->is_padded ? PADDING : 0);
 }
