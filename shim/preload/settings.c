@@ -105,7 +105,8 @@ static int read_doors(const char *text, uint32_t *value)
             return 0;
         all |= (uint32_t)door;
     }
-    *value = all;
+    if (all)
+        *value = all;
     return all != 0;
 }
 
