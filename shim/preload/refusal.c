@@ -34,7 +34,8 @@ static void add_holders(struct text *text, const struct pqb_holders *holders)
     for (unsigned i = 0; i < holders->apps; i++)
         add(text, "%s%s %u", i ? ", " : "", holders->app[i].label, holders->app[i].used);
     if (holders->more)
-        add(text, ", %u others %u", holders->more, holders->more_used);
+        add(text, ", %u other%s %u", holders->more, holders->more == 1 ? "" : "s",
+            holders->more_used);
     add(text, ")");
 }
 
@@ -43,8 +44,10 @@ static void add_room(struct text *text, const struct pqb_holders *holders, const
 {
     add(text, "%u of %u connections to %s are in use", holders->used, holders->limit, server);
     add_holders(text, holders);
-    if (holders->used < holders->limit)
-        add(text, ", %u are reserved for others", holders->limit - holders->used);
+    if (holders->used < holders->limit) {
+        unsigned left = holders->limit - holders->used;
+        add(text, ", %u %s reserved for others", left, left == 1 ? "is" : "are");
+    }
 }
 
 static void add_reason(struct text *text, const struct pqb_refusal_case *about,
@@ -55,8 +58,12 @@ static void add_reason(struct text *text, const struct pqb_refusal_case *about,
         add(text, "new connections to %s are paused", about->server);
         break;
     case PQB_OBSTACLE_PROCESS_CAP:
-        add(text, "this process holds all %u connections to %s that it may have", about->cap,
-            about->server);
+        if (about->cap == 1)
+            add(text, "this process holds the one connection to %s that it may have",
+                about->server);
+        else
+            add(text, "this process holds all %u connections to %s that it may have", about->cap,
+                about->server);
         break;
     case PQB_OBSTACLE_APP_LIMIT:
         add(text, "the application \"%s\" holds all the connections to %s that it may have",
