@@ -40,6 +40,12 @@ static const char *keep(const char *name)
     return value ? strdup(value) : NULL;
 }
 
+static void forget(const char **kept)
+{
+    free((char *)*kept);
+    *kept = NULL;
+}
+
 static void complain(struct complaints *complaints, const char *name, const char *value,
                      const char *expected, const char *instead)
 {
@@ -215,7 +221,7 @@ static void read_texts(struct complaints *bad)
     char path[PQB_REGION_PATH];
     settings.ledger = keep("PQBUDGET_LEDGER");
     if (pqb_region_path(settings.ledger, path, NULL)) {
-        settings.ledger = NULL;
+        forget(&settings.ledger);
         complain(bad, "PQBUDGET_LEDGER", variable("PQBUDGET_LEDGER"),
                  "a name of letters, digits, \".\", \"_\" and \"-\", or an absolute path",
                  "default");
@@ -225,7 +231,7 @@ static void read_texts(struct complaints *bad)
     settings.forced = keep("PQBUDGET_FORCE");
     settings.log_file = keep("PQBUDGET_LOG_FILE");
     if (settings.app && !is_printable(settings.app)) {
-        settings.app = NULL;
+        forget(&settings.app);
         complain(bad, "PQBUDGET_APP", variable("PQBUDGET_APP"), "printable ASCII",
                  "the program's name");
     }

@@ -321,6 +321,16 @@ Test(environment, a_ledger_s_name_that_makes_no_sense)
     cr_assert_not_null(strstr(words, "using default\n"));
 }
 
+Test(environment, an_app_s_name_that_cannot_be_printed)
+{
+    struct guest *guest = guest_doors(WORDS("PQBUDGET_APP=bell\a"), "connectdb", "", "finish");
+    hear_start(guest, "ok postgres postgres doors ");
+    cr_assert_eq(guest_end(guest), 0);
+    cr_assert_str_eq(guest_complaints(guest),
+                     "pqbudget: warning: PQBUDGET_APP=bell? makes no sense (it wants printable "
+                     "ASCII): using the program's name\n");
+}
+
 Test(environment, empty_values_are_none)
 {
     cr_assert_str_eq(said(WORDS("PQBUDGET=", "PQBUDGET_LIMIT=", "PQBUDGET_RESERVE=",
