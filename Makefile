@@ -198,11 +198,11 @@ check: $(release_TESTS) build/debug/libpqbudget.so | deps-check ## Every quick t
 check-unit: $(release_TESTS) | deps-check ## The unit tests and the tests of the scripts
 	@scripts/check release unit scripts
 
-check-asan: $(asan_TESTS) | deps-check ## The unit tests under AddressSanitizer and LeakSanitizer
-	@scripts/check asan unit
+check-asan: $(asan_TESTS) | deps-check ## The C tests under AddressSanitizer and LeakSanitizer
+	@scripts/check asan unit integration
 
-check-ubsan: $(ubsan_TESTS) | deps-check ## The unit tests under UndefinedBehaviorSanitizer
-	@scripts/check ubsan unit
+check-ubsan: $(ubsan_TESTS) | deps-check ## The C tests under UndefinedBehaviorSanitizer
+	@scripts/check ubsan unit integration
 
 check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
 	@scripts/check tsan race
