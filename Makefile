@@ -31,6 +31,7 @@ CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 LEDGER_SRC := $(wildcard shim/ledger/*.c)
 CONNINFO_SRC := $(wildcard shim/conninfo/*.c)
 PRELOAD_SRC := $(wildcard shim/preload/*.c)
+PROTOCOL_SRC := $(wildcard shim/preload/protocol*.c)
 PRELOAD_ASM := $(wildcard shim/preload/*.S)
 # What a test program can be linked with: not what would stand in front of its own libpq and libc.
 PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq socket params),$(PRELOAD_SRC))
@@ -175,13 +176,13 @@ FUZZ_ENGINE ?= libfuzzer
 FUZZ_CC_libfuzzer := clang
 FUZZ_CC_afl := afl-clang-fast
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
-$(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_SRC) $(wildcard shim/conninfo/*.h tests/fuzz/*.[ch]) \
-		| deps-fuzz
+$(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_SRC) $(PROTOCOL_SRC) \
+		$(wildcard shim/conninfo/*.h shim/preload/protocol.h tests/fuzz/*.[ch]) | deps-fuzz
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
 	$(Q)$(FUZZ_CC_$(FUZZ_ENGINE)) $(PQB_CPPFLAGS) $(LIBPQ_CFLAGS) $(PQB_CFLAGS) -O1 -g -fno-omit-frame-pointer \
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ tests/fuzz/$*.c \
-		$(CONNINFO_SRC) $(LIBPQ_LIBS)
+		$(CONNINFO_SRC) $(PROTOCOL_SRC) $(LIBPQ_LIBS)
 
 deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model:
 	@$(DEPS) $(@:deps-%=%)
@@ -213,7 +214,7 @@ check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under th
 model: deps-model ## Prove the claim protocol with spin
 	@tests/model/run
 
-fuzz: $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%) ## Fuzz connection strings, FUZZ_SECONDS=60 for each target
+fuzz: $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%) ## Fuzz connection strings and the protocol, FUZZ_SECONDS=60 for each target
 	@tests/fuzz/run $(FUZZ_ENGINE) build/fuzz/$(FUZZ_ENGINE) $(FUZZ)
 
 bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure, as ratios in one run

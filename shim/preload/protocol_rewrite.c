@@ -23,14 +23,20 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* A startup parameter's name as the server compares it: its own exactly, settings in any case. */
-static int is_name(const char *a, const char *b)
+/* What is no setting. */
+static int is_protocols_own(const char *name)
 {
     static const char *const own[] = {"user", "database", "options", "replication"};
     for (unsigned i = 0; i < sizeof own / sizeof *own; i++)
-        if (!strcmp(b, own[i]))
-            return !strcmp(a, b);
-    if (!strncmp(b, "_pq_.", 5))
+        if (!strcmp(name, own[i]))
+            return 1;
+    return !strncmp(name, "_pq_.", 5);
+}
+
+/* A startup parameter's name as the server compares it: its own exactly, settings in any case. */
+static int is_name(const char *a, const char *b)
+{
+    if (is_protocols_own(b))
         return !strcmp(a, b);
     while (*a && lower(*a) == lower(*b))
         a++, b++;
@@ -133,6 +139,7 @@ struct job {
     const struct pqb_change *changes;
     unsigned count;
     struct piece options; /* the program's */
+    struct piece merged;  /* those of the new message */
     int has_options;
     int is_closed; /* the program's are to be left alone */
     char *to;
@@ -265,36 +272,42 @@ static const struct pqb_change *change_of(const struct job *job, const char *nam
 static int is_forced_in_options(const struct job *job, const char *name, struct piece *value)
 {
     int is_forced = 0;
+    if (is_protocols_own(name))
+        return 0;
     for (unsigned i = 0; !job->is_closed && i < job->count; i++)
         is_forced |= is_set_in(part_of(&job->changes[i], PQB_CHANGE_OPTIONS_AFTER), name, value);
     return is_forced;
 }
 
-static int is_set_in_any_options(const struct job *job, const char *name)
-{
-    struct piece value;
-    if (is_set_in(job->options, name, &value))
-        return 1;
-    for (unsigned i = 0; !job->is_closed && i < job->count; i++)
-        if (is_set_in(part_of(&job->changes[i], PQB_CHANGE_OPTIONS_BEFORE), name, &value) ||
-            is_set_in(part_of(&job->changes[i], PQB_CHANGE_OPTIONS_AFTER), name, &value))
-            return 1;
-    return 0;
-}
-
-static void put_parameter(struct job *job, const char *name, const char *value)
+static void put_value(struct job *job, const char *name, const char *value)
 {
     const struct pqb_change *forced = change_of(job, name, PQB_CHANGE_FORCE);
     struct piece other;
-    put_string(job, name);
-    if (!strcmp(name, "options") && !job->is_closed && has_parts(job))
-        put_options(job);
-    else if (forced)
+    if (forced)
         put_string(job, forced->value);
     else if (is_forced_in_options(job, name, &other))
         put_meant(job, other);
     else
         put_string(job, value);
+}
+
+static void put_options_parameter(struct job *job)
+{
+    put_string(job, "options");
+    size_t begin = job->length;
+    put_options(job);
+    if (job->length <= job->size)
+        job->merged = (struct piece){job->to + begin, job->to + job->length - 1};
+}
+
+static void put_parameter(struct job *job, const char *name, const char *value)
+{
+    if (!strcmp(name, "options") && !job->is_closed && has_parts(job)) {
+        put_options_parameter(job);
+        return;
+    }
+    put_string(job, name);
+    put_value(job, name, value);
 }
 
 static int is_in_message(const char *parameters, const char *name)
@@ -308,23 +321,26 @@ static int is_in_message(const char *parameters, const char *name)
     return 0;
 }
 
+/* A setting that nobody gave, or that is forced. */
+static int is_wanted(const struct job *job, const struct pqb_change *change)
+{
+    struct piece value;
+    return change->mode == PQB_CHANGE_FORCE ||
+           (change->mode == PQB_CHANGE_FILL && !change_of(job, change->name, PQB_CHANGE_FORCE) &&
+            !is_set_in(job->merged, change->name, &value));
+}
+
 static void put_new_parameters(struct job *job, const char *parameters)
 {
+    if (!job->has_options && has_parts(job))
+        put_options_parameter(job);
     for (unsigned i = 0; i < job->count; i++) {
         const struct pqb_change *change = &job->changes[i];
-        if ((change->mode != PQB_CHANGE_FILL && change->mode != PQB_CHANGE_FORCE) ||
-            change_of(job, change->name, change->mode) != change ||
+        if (!is_wanted(job, change) || change_of(job, change->name, change->mode) != change ||
             is_in_message(parameters, change->name))
             continue;
-        if (change->mode == PQB_CHANGE_FILL && (change_of(job, change->name, PQB_CHANGE_FORCE) ||
-                                                is_set_in_any_options(job, change->name)))
-            continue;
         put_string(job, change->name);
-        put_string(job, change->value);
-    }
-    if (!job->has_options && has_parts(job)) {
-        put_string(job, "options");
-        put_options(job);
+        put_value(job, change->name, change->value);
     }
 }
 
@@ -346,6 +362,7 @@ size_t pqb_protocol_rewrite(const char *bytes, size_t length, const struct pqb_c
                       .has_options = startup.options != NULL,
                       .to = to,
                       .size = size < PQB_STARTUP_BYTES ? size : PQB_STARTUP_BYTES};
+    job.merged = job.options;
     job.is_closed = ends_open(job.options);
     put(&job, bytes, 8);
     for (const char *at = bytes + 8; *at;) {

@@ -156,6 +156,13 @@ static const struct row rows[] = {
     {"user|u|a|0", "user|u|a|2|options|-c a=1 -c a=2", {AFTER("-c a=1 -c a=2")}},
     {"user|u|a|0", "user|u|a|3|options|-c a=1", {AFTER("-c a=1"), FORCE("a", "3")}},
     {"user|u|a|0", "user|u|a|0|options|-c a=1", {BEFORE("-c a=1")}},
+    {"user|u", "user|u|options|-c user=v", {AFTER("-c user=v")}},
+    {"user|u|b|0",
+     "user|u|b|0|options|-c a=1|c|2",
+     {FILL("a", "2"), BEFORE("-c a=1"), FILL("c", "2")}},
+    /* the server reads them as one */
+    {"user|u", "user|u|options|-c -ca=1|a|1", {FILL("a", "2"), BEFORE("-c"), AFTER("-ca=1")}},
+    {"options|-c|user|u", "options|-c a=1|user|u", {FILL("a", "2"), AFTER("a=1")}},
 };
 
 Test(protocol_rewrite, changes_what_it_is_told_to)
