@@ -22,7 +22,7 @@ PORT = os.environ["PGPORT"]
 SERVER = f"localhost:{PORT}"
 
 # A condition that has not come by then never will; nothing here is about speed.
-NEVER = 15
+NEVER = 30
 
 prctl = ctypes.CDLL(None, use_errno=True).prctl
 PR_SET_PDEATHSIG = 1
@@ -232,17 +232,21 @@ class Ledger:
             "PQBUDGET_PORTS": PORT,
         } | more
 
+    def tool(self, *arguments):
+        """What the tool says, which succeeds."""
+        told = subprocess.run(
+            [TOOL, *arguments, "--ledger", self.name],
+            env=plain(), capture_output=True, text=True, timeout=NEVER,
+        )
+        expect(f"exit status of pqbudget {arguments} ({told.stderr.strip()})", 0, told.returncode)
+        return told.stdout
+
     def server(self):
         """Our server in `pqbudget status --json`; an empty one if nobody has come yet."""
         nobody = {"server": SERVER, "used": 0, "waiting": 0, "granted_total": 0, "claims": []}
         if not os.path.exists(self.path):
             return nobody
-        told = subprocess.run(
-            [TOOL, "status", "--json", "--ledger", self.name],
-            env=plain(), capture_output=True, text=True, timeout=NEVER,
-        )
-        expect(f"exit status of pqbudget status ({told.stderr.strip()})", 0, told.returncode)
-        for server in json.loads(told.stdout)["servers"]:
+        for server in json.loads(self.tool("status", "--json"))["servers"]:
             if server["server"] == SERVER:
                 return server
         return nobody
