@@ -195,7 +195,7 @@ Test(refusing, the_second_connection_may_not_have_the_reserve)
                                       "connectdb", "", "connectdb", "", "pause");
     hear_start(guest, "ok ");
     hear_refusal(guest, TCP,
-                 ground_text("1 of 2 connections to %s are in use (doors 1), 1 are reserved for "
+                 ground_text("1 of 2 connections to %s are in use (doors 1), 1 is reserved for "
                              "others; waited T s.",
                              ground_key()),
                  WHO);
