@@ -41,7 +41,7 @@ enum {
 enum kind {
     NONE, /* no such message */
     SHORT,
-    LONG,
+    LONG,       /* so far they are only stepped over */
     LONG_ASIDE, /* comes unasked */
     LOOK,       /* to be looked at */
     LONG_LOOK,
@@ -148,24 +148,49 @@ static unsigned take_body(struct pqb_scan *scan, const uint8_t **at, const uint8
     return scan->left ? 0 : look(scan, type, scan->keep, scan->kept);
 }
 
+/* Whether a message can be so long; its length counts itself, not its type. */
+static int is_possible(enum kind kind, uint32_t length)
+{
+    static const uint32_t most[] = {
+        [SHORT] = SHORT_BODY,    [LONG] = LONG_BODY,  [LONG_ASIDE] = LONG_BODY,
+        [LONG_LOOK] = LONG_BODY, [LOOK] = SHORT_BODY,
+    };
+    return kind != NONE && length >= 4 && length - 4 <= most[kind];
+}
+
+/* Steps over whole messages that say nothing here. Nearly all of a result is of them. */
+static void skip_plain(struct pqb_scan *scan, const uint8_t **at, const uint8_t *end)
+{
+    const uint8_t *next = *at;
+    while (end - next >= 5) {
+        enum kind kind = from_server[*next];
+        uint32_t length = word_at(next + 1);
+        if (kind > LONG || !is_possible(kind, length) || (size_t)(end - next) - 1 < length)
+            break;
+        next += 1 + (size_t)length;
+    }
+    if (next > *at)
+        scan->ready = 0;
+    *at = next;
+}
+
 static unsigned take_message(struct pqb_scan *scan, const uint8_t **at, const uint8_t *end)
 {
+    if (!scan->had)
+        skip_plain(scan, at, end);
     const uint8_t *header = take_header(&scan->had, scan->header, at, end);
     if (!header)
         return 0;
     enum kind kind = from_server[header[0]];
     uint32_t length = word_at(header + 1);
-    int is_long = kind == LONG || kind == LONG_ASIDE || kind == LONG_LOOK;
-    if (kind == NONE || length < 4 || length - 4 > (is_long ? LONG_BODY : SHORT_BODY))
+    if (!is_possible(kind, length) || (kind >= LOOK && length == 4))
         return PQB_SEEN_LOST;
-    /* A parameter's status is LOOK, but comes unasked as well. */
+    /* A parameter's status is looked at, but comes unasked as well. */
     if (kind != LONG_ASIDE && header[0] != 'S')
         scan->ready = 0;
     scan->header[0] = header[0];
     scan->left = length - 4;
     scan->kept = 0;
-    if (kind >= LOOK && !scan->left)
-        return PQB_SEEN_LOST;
     return 0;
 }
 

@@ -225,7 +225,7 @@ Test(protocol_scan, sees_a_client_leave)
     add_message(&stream, 'p', BYTES("secret\0"));
     add_message(&stream, 'P', BYTES("s\0SELECT 1\0\0\0"));
     add_message(&stream, 'B', BYTES("\0s\0\0\0\0\0\0\0"));
-    add_message(&stream, 'S', NULL, 0);
+    add_message(&stream, 'S', "", 0);
     add_message(&stream, 'Q', BYTES("SELECT 'X\0\0\0\4'\0"));
     cr_expect_eq(pqb_protocol_scan_out(&scan, stream.bytes, stream.length), 0);
     cr_expect(pqb_protocol_scan_out_is_between(&scan));
@@ -369,7 +369,7 @@ Test(protocol_scan, sees_a_client_the_same_however_it_is_cut)
         for (unsigned i = 0; i < 5; i++)
             add_random_message(&stream, 1);
         if (round % 2)
-            add_message(&stream, 'X', NULL, 0);
+            add_message(&stream, 'X', "", 0);
         if (random() % 4 == 0)
             stream.length -= (size_t)random() % 5;
         struct pqb_scan_out whole = {0}, cut = {0};
