@@ -190,7 +190,7 @@ enum pqb_status pqb_wishes_join(struct pqb_wishes *wishes, const struct pqb_wish
     }
     if (more->cap)
         wishes->cap = more->cap;
-    if (more->wait_ms != PQB_WAIT_UNSAID)
+    if (more->wait_ms != PQB_WISH_UNSAID)
         wishes->wait_ms = more->wait_ms;
     if (more->pooler >= 0)
         wishes->pooler = more->pooler;

@@ -12,18 +12,18 @@
 
 #include <stdint.h>
 
-#define PQB_WAIT_UNSAID (-1)
-#define PQB_WAIT_FOREVER INT64_MAX
+#define PQB_WISH_UNSAID (-1)
+#define PQB_WISH_FOREVER INT64_MAX
 
 /* What foreign parameters asked for. */
 struct pqb_wishes {
     unsigned cap;    /* connections of this process; 0: nothing was said */
-    int64_t wait_ms; /* how long to queue, or PQB_WAIT_UNSAID, PQB_WAIT_FOREVER */
+    int64_t wait_ms; /* how long to queue, or PQB_WISH_UNSAID, PQB_WISH_FOREVER */
     int pooler;      /* pgbouncer=: 1 true, 0 false, -1 nothing was said */
     char *settings;  /* for `options`, e.g. "-c search_path=\"web\""; NULL: none */
 };
 
-#define PQB_WISHES_NONE ((struct pqb_wishes){0, PQB_WAIT_UNSAID, -1, NULL})
+#define PQB_WISHES_NONE ((struct pqb_wishes){0, PQB_WISH_UNSAID, -1, NULL})
 
 enum pqb_clean_flags {
     /* One of PostgreSQL's own programs: socket_timeout and command_timeout are dropped. */

@@ -212,6 +212,9 @@ enum pqb_status pqb_merge_params(const struct pqb_merge *merge, struct pqb_param
 int pqb_merge_key(const struct pqb_merge *merge, const struct pqb_params *result, char *key,
                   size_t size)
 {
+    const char *port = effective(merge, result, "port");
+    if (!port || !*port)
+        port = merge->default_port;
     return pqb_server_key(key, size, effective(merge, result, "host"),
-                          effective(merge, result, "hostaddr"), effective(merge, result, "port"));
+                          effective(merge, result, "hostaddr"), port);
 }

@@ -21,8 +21,9 @@ struct pqb_merge {
     int service_is_hidden;             /* there is one that only libpq can read */
     const struct pqb_params *defaults; /* NULL: none; so is `force` */
     const struct pqb_params *force;
-    const char *settings; /* that foreign parameters asked for; NULL: none */
-    int pooler;           /* what pgbouncer= said, -1: nothing; the port tells then */
+    const char *settings;     /* that foreign parameters asked for; NULL: none */
+    int pooler;               /* what pgbouncer= said, -1: nothing; the port tells then */
+    const char *default_port; /* that is compiled into libpq; NULL: 5432 */
     enum pqb_naming naming;
     const char *label; /* NULL or empty: as PQB_NAMING_OFF */
     long pid;

@@ -228,7 +228,7 @@ static int is_listed(const char *words, const char *value)
 static void wish_wait(struct pqb_wishes *wishes, int64_t ms)
 {
     if (ms >= 0)
-        wishes->wait_ms = ms ? ms : PQB_WAIT_FOREVER;
+        wishes->wait_ms = ms ? ms : PQB_WISH_FOREVER;
 }
 
 /* A foreign parameter that has a value. The last of its name counts, as with libpq. */

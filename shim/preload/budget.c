@@ -153,14 +153,20 @@ static enum pqb_verdict acquire(struct pqb_connection *connection, struct pqb_re
     struct pqb_error error = {""};
     unsigned obstacle = 0;
     uint64_t asked_at = pqb_now();
+    struct pqb_server_config fresh = settings->new_server;
     struct pqb_claim_request request = {
         .server = connection->server,
         .app = pqb_budget_label(),
-        .defaults = &settings->new_server,
+        .defaults = &fresh,
         .door = PQB_DOOR_LIBPQ,
         .process_cap = smaller_cap(connection->cap, settings->process_cap),
         .network = pqb_server_is_loopback(connection->server) ? network() : 0,
     };
+    /* What counts are the pooler's own connections to the server. */
+    if (connection->is_pooled && !secure_getenv("PQBUDGET_LIMIT")) {
+        fresh.limit = PQB_UNLIMITED;
+        fresh.reserve = 0;
+    }
     long long wait = connection->wait != PQB_WAIT_SERVER ? connection->wait : settings->wait_ms;
     enum pqb_status status = open_ledger(&error);
     if (!status)

@@ -24,6 +24,7 @@ struct pqb_connection {
     char *server;   /* the key; NULL if it is never charged */
     uint32_t cap;   /* what its string allows this process, 0 = nothing said */
     long long wait; /* how long its string would wait, or PQB_WAIT_SERVER */
+    int is_pooled;  /* a pooler is in between */
     char *refusal;  /* what PQerrorMessage says while it is refused */
     UT_hash_handle hh;
 };

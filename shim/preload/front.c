@@ -3,7 +3,7 @@
 #include "preload/budget.h"
 #include "preload/connection.h"
 #include "preload/log.h"
-#include "preload/params.h"
+#include "preload/order.h"
 #include "preload/settings.h"
 
 #include <errno.h>
@@ -129,14 +129,6 @@ static int put_down(struct pqb_connection *connection, struct pg_conn *conn)
 
 /* ---- making one ---- */
 
-/* Fills in the name, which may only be seen where nobody else gives one. */
-static int fill_in(struct pqb_params *params)
-{
-    return pqb_settings()->naming != PQB_NAMING_FILL ||
-           pqb_params_get(params, "fallback_application_name") ||
-           pqb_params_set(params, "fallback_application_name", pqb_budget_label());
-}
-
 static struct pg_conn *really_connect(struct pqb_libpq *pq, const char *conninfo, int is_async,
                                       int refuses)
 {
@@ -149,7 +141,7 @@ static struct pg_conn *really_connect(struct pqb_libpq *pq, const char *conninfo
 static struct pg_conn *disarm(struct pqb_libpq *pq, struct pg_conn *conn, const char *conninfo,
                               int is_async)
 {
-    static const char nowhere[] = "host='/dev/null/pqbudget' hostaddr='' ";
+    static const char nowhere[] = " host='/dev/null/pqbudget' hostaddr=''";
     if (!conn || pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
         return conn;
     CALL_VOID(pq, 0, pq->PQfinish(conn));
@@ -158,7 +150,7 @@ static struct pg_conn *disarm(struct pqb_libpq *pq, struct pg_conn *conn, const 
         return NULL;
     strcpy(stpcpy(changed, conninfo), nowhere);
     conn = really_connect(pq, changed, is_async, 1);
-    pqb_params_forget(changed);
+    pqb_order_forget(changed);
     return conn;
 }
 
@@ -192,73 +184,65 @@ static struct pg_conn *connect_charged(struct pqb_connection *connection, const 
 }
 
 /* NULL and *is_done = 0: the program's own call is to be made as it is. */
-static struct pg_conn *connect_with(struct pqb_libpq *pq, struct pqb_params *params, int is_async,
+static struct pg_conn *connect_with(struct pqb_libpq *pq, struct pqb_order *order, int is_async,
                                     int *is_done)
 {
     struct pqb_connection *connection = pqb_connection_new(pq);
-    char key[PQB_KEY_BYTES], *conninfo = fill_in(params) ? pqb_params_string(params) : NULL;
     struct pg_conn *conn = NULL;
-    int is_charged =
-        !pqb_params_replicate(params) && pqb_params_server(pq, params, key, sizeof key);
-    if (connection && is_charged)
-        connection->server = strdup(key);
-    *is_done = connection && conninfo && (!is_charged || connection->server);
-    if (*is_done)
-        conn = connect_charged(connection, conninfo, is_async);
-    else if (connection)
+    if (connection && *order->server)
+        connection->server = strdup(order->server);
+    *is_done = connection && (!*order->server || connection->server);
+    if (*is_done) {
+        connection->cap = order->cap;
+        connection->wait = order->wait;
+        connection->is_pooled = order->is_pooled;
+        conn = connect_charged(connection, order->conninfo, is_async);
+    } else if (connection) {
         pqb_connection_free(connection);
-    pqb_params_forget(conninfo);
-    pqb_params_free(params);
+    }
+    pqb_order_clear(order);
     return conn;
 }
 
 struct pg_conn *pqb_front_PQconnectdb(struct pqb_libpq *pq, const char *conninfo)
 {
-    struct pqb_params params = {0};
+    struct pqb_order order;
     int is_done = 0;
     struct pg_conn *conn = NULL;
-    if (is_on() && pqb_params_of_string(pq, conninfo, &params))
-        conn = connect_with(pq, &params, 0, &is_done);
-    else
-        pqb_params_free(&params);
+    if (is_on() && pqb_order_of_string(pq, conninfo, &order))
+        conn = connect_with(pq, &order, 0, &is_done);
     return is_done ? conn : CALL(pq, 0, pq->PQconnectdb(conninfo));
 }
 
 struct pg_conn *pqb_front_PQconnectStart(struct pqb_libpq *pq, const char *conninfo)
 {
-    struct pqb_params params = {0};
+    struct pqb_order order;
     int is_done = 0;
     struct pg_conn *conn = NULL;
-    if (is_on() && pqb_params_of_string(pq, conninfo, &params))
-        conn = connect_with(pq, &params, 1, &is_done);
-    else
-        pqb_params_free(&params);
+    if (is_on() && pqb_order_of_string(pq, conninfo, &order))
+        conn = connect_with(pq, &order, 1, &is_done);
     return is_done ? conn : CALL(pq, 0, pq->PQconnectStart(conninfo));
 }
 
 struct pg_conn *pqb_front_PQconnectdbParams(struct pqb_libpq *pq, const char *const *keywords,
                                             const char *const *values, int expand_dbname)
 {
-    struct pqb_params params = {0};
+    struct pqb_order order;
     int is_done = 0;
     struct pg_conn *conn = NULL;
-    if (is_on() && pqb_params_of_arrays(pq, keywords, values, expand_dbname, &params))
-        conn = connect_with(pq, &params, 0, &is_done);
-    else
-        pqb_params_free(&params);
+    if (is_on() && pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
+        conn = connect_with(pq, &order, 0, &is_done);
     return is_done ? conn : CALL(pq, 0, pq->PQconnectdbParams(keywords, values, expand_dbname));
 }
 
 struct pg_conn *pqb_front_PQconnectStartParams(struct pqb_libpq *pq, const char *const *keywords,
                                                const char *const *values, int expand_dbname)
 {
-    struct pqb_params params = {0};
+    struct pqb_order order;
     int is_done = 0;
     struct pg_conn *conn = NULL;
-    if (is_on() && pqb_params_of_arrays(pq, keywords, values, expand_dbname, &params))
-        conn = connect_with(pq, &params, 1, &is_done);
-    else
-        pqb_params_free(&params);
+    if (is_on() && pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
+        conn = connect_with(pq, &order, 1, &is_done);
     return is_done ? conn : CALL(pq, 0, pq->PQconnectStartParams(keywords, values, expand_dbname));
 }
 
@@ -266,13 +250,11 @@ struct pg_conn *pqb_front_PQsetdbLogin(struct pqb_libpq *pq, const char *host, c
                                        const char *options, const char *tty, const char *dbname,
                                        const char *login, const char *password)
 {
-    struct pqb_params params = {0};
+    struct pqb_order order;
     int is_done = 0;
     struct pg_conn *conn = NULL;
-    if (is_on() && pqb_params_of_login(pq, host, port, options, dbname, login, password, &params))
-        conn = connect_with(pq, &params, 0, &is_done);
-    else
-        pqb_params_free(&params);
+    if (is_on() && pqb_order_of_login(pq, host, port, options, dbname, login, password, &order))
+        conn = connect_with(pq, &order, 0, &is_done);
     return is_done
                ? conn
                : CALL(pq, 0, pq->PQsetdbLogin(host, port, options, tty, dbname, login, password));
@@ -371,19 +353,32 @@ char *pqb_front_PQerrorMessage(struct pqb_libpq *pq, const struct pg_conn *conn)
 
 int pqb_front_PQping(struct pqb_libpq *pq, const char *conninfo)
 {
-    return CALL(pq, 0, pq->PQping(conninfo));
+    struct pqb_order order;
+    if (!pqb_budget_is_on() || !pqb_order_of_string(pq, conninfo, &order))
+        return CALL(pq, 0, pq->PQping(conninfo));
+    int result = CALL(pq, 0, pq->PQping(order.conninfo));
+    pqb_order_clear(&order);
+    return result;
 }
 
 int pqb_front_PQpingParams(struct pqb_libpq *pq, const char *const *keywords,
                            const char *const *values, int expand_dbname)
 {
-    return CALL(pq, 0, pq->PQpingParams(keywords, values, expand_dbname));
+    struct pqb_order order;
+    if (!pqb_budget_is_on() || !pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
+        return CALL(pq, 0, pq->PQpingParams(keywords, values, expand_dbname));
+    int result = CALL(pq, 0, pq->PQping(order.conninfo));
+    pqb_order_clear(&order);
+    return result;
 }
 
 struct _PQconninfoOption *pqb_front_PQconninfoParse(struct pqb_libpq *pq, const char *conninfo,
                                                     char **errmsg)
 {
-    return pq->PQconninfoParse(conninfo, errmsg);
+    char *clean = pqb_budget_is_on() ? pqb_order_clean(pq, conninfo) : NULL;
+    struct _PQconninfoOption *options = pq->PQconninfoParse(clean ? clean : conninfo, errmsg);
+    pqb_order_forget(clean);
+    return options;
 }
 
 /* A cancel request takes no slot, and must pass on a full server. psql sends one inside its SIGINT

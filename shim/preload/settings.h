@@ -2,12 +2,11 @@
 #ifndef PQB_PRELOAD_SETTINGS_H
 #define PQB_PRELOAD_SETTINGS_H
 
+#include "conninfo/merge.h"
 #include "ledger/layout.h"
 
 #define PQB_SETTINGS_PORTS 16
 #define PQB_YIELD_OFF UINT32_MAX
-
-enum pqb_naming { PQB_NAMING_FILL, PQB_NAMING_TAG, PQB_NAMING_FORCE, PQB_NAMING_OFF };
 
 #define PQB_DOORS_LIBPQ 1u
 #define PQB_DOORS_SOCKET 2u

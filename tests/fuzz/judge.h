@@ -116,7 +116,7 @@ static void fuzz_check_string(const char *text, unsigned flags)
     MUST(!clean || strcmp(clean, text) != 0);
     MUST(pqb_clean_text(clean ? clean : text, &known, flags, &twice, &again) == PQB_OK);
     MUST(!twice);
-    MUST(!again.cap && !again.settings && again.pooler < 0 && again.wait_ms == PQB_WAIT_UNSAID);
+    MUST(!again.cap && !again.settings && again.pooler < 0 && again.wait_ms == PQB_WISH_UNSAID);
 
     enum pqb_status status =
         scheme ? pqb_grammar_uri(text + scheme, &pieces, &query) : pqb_grammar_pairs(text, &pieces);

@@ -54,11 +54,11 @@ static const struct row {
     int64_t wait_ms;
     int pooler;
 } rows[] = {
-#define NOTHING NULL, 0, PQB_WAIT_UNSAID, -1
-#define SETS(settings) settings, 0, PQB_WAIT_UNSAID, -1
-#define CAPS(cap) NULL, cap, PQB_WAIT_UNSAID, -1
+#define NOTHING NULL, 0, PQB_WISH_UNSAID, -1
+#define SETS(settings) settings, 0, PQB_WISH_UNSAID, -1
+#define CAPS(cap) NULL, cap, PQB_WISH_UNSAID, -1
 #define WAITS(ms) NULL, 0, ms, -1
-#define POOLS(pooler) NULL, 0, PQB_WAIT_UNSAID, pooler
+#define POOLS(pooler) NULL, 0, PQB_WISH_UNSAID, pooler
     /* nothing foreign: left alone, byte for byte */
     {"", "", NOTHING},
     {"dbname", "dbname", NOTHING},
@@ -122,13 +122,13 @@ static const struct row {
     {"postgresql://h/db?connection_limit=5&max=3", "postgresql://h/db", CAPS(3)},
     /* waits */
     {"postgresql://h/db?pool_timeout=10", "postgresql://h/db", WAITS(10000)},
-    {"postgresql://h/db?pool_timeout=0", "postgresql://h/db", WAITS(PQB_WAIT_FOREVER)},
+    {"postgresql://h/db?pool_timeout=0", "postgresql://h/db", WAITS(PQB_WISH_FOREVER)},
     {"postgresql://h/db?pool_timeout=1.5", "postgresql://h/db", WAITS(1500)},
     {"postgresql://h/db?pool_timeout=0.0001", "postgresql://h/db", WAITS(1)},
     {"postgresql://h/db?pool_timeout=-1", "postgresql://h/db", NOTHING},
     {"postgresql://h/db?checkout_timeout=2", "postgresql://h/db", WAITS(2000)},
     {"postgresql://h/db?connectionTimeoutMillis=250", "postgresql://h/db", WAITS(250)},
-    {"postgresql://h/db?connectionTimeoutMillis=0", "postgresql://h/db", WAITS(PQB_WAIT_FOREVER)},
+    {"postgresql://h/db?connectionTimeoutMillis=0", "postgresql://h/db", WAITS(PQB_WISH_FOREVER)},
     /* statement timeouts */
     {"postgresql://h/db?socket_timeout=30", "postgresql://h/db",
      SETS("-c statement_timeout=30000")},
@@ -162,11 +162,11 @@ static const struct row {
     {"postgresql://h/db?lock_timeout=1&pgbouncer=true", NULL, NOTHING},
     {"postgresql://h/db?socket_timeout=1&pgbouncer=true", NULL, NOTHING},
     {"postgresql://h/db?socket_timeout=0&pgbouncer=true&max=2", "postgresql://h/db", NULL, 2,
-     PQB_WAIT_UNSAID, 1},
+     PQB_WISH_UNSAID, 1},
     {"schema=a options='-c x=1\\\\' max=3", NULL, NOTHING},
     {"options='-c x=1\\\\' max=3", "options='-c x=1\\\\'", CAPS(3)},
     {"postgresql://h/db?pgbouncer=false&schema=a", "postgresql://h/db", "-c search_path=\"a\"", 0,
-     PQB_WAIT_UNSAID, 0},
+     PQB_WISH_UNSAID, 0},
     {"postgresql://h/db?pgbouncer=", "postgresql://h/db", NOTHING},
     /* TLS: no silent loss */
     {"postgresql://h/db?ssl=1", "postgresql://h/db?sslmode=require", NOTHING},
@@ -272,7 +272,7 @@ Test(clean, makes_of_each_string_what_libpq_takes)
                          "%s: %s", row->before, wishes.settings);
         char *twice = cleaned(clean, 0, &again);
         cr_assert_str_eq(twice, clean, "%s: cleaned twice", row->before);
-        cr_assert(!again.cap && !again.settings && again.wait_ms == PQB_WAIT_UNSAID);
+        cr_assert(!again.cap && !again.settings && again.wait_ms == PQB_WISH_UNSAID);
         pqb_wishes_clear(&again);
         pqb_buffer_free(twice);
         pqb_wishes_clear(&wishes);
@@ -428,7 +428,7 @@ Test(clean, takes_nothing_for_nothing)
     know(KEYWORDS_15);
     cr_assert_eq(pqb_clean_text(NULL, &known, 0, &clean, &wishes), PQB_OK);
     cr_assert_null(clean);
-    cr_assert_eq(wishes.wait_ms, PQB_WAIT_UNSAID);
+    cr_assert_eq(wishes.wait_ms, PQB_WISH_UNSAID);
 }
 
 /* No list names a keyword of libpq's, or one keyword twice. */

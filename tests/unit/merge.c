@@ -53,17 +53,17 @@ static char *merged(const struct source *source, int service_is_hidden, char key
                       environment = params_of(source->environment), result;
     for (size_t i = 0; i < known.count; i++)
         list[i] = (struct pqb_keyword){names[i], pqb_params_get(&environment, names[i])};
-    struct pqb_merge merge = {&known,
-                              &program,
-                              source->service ? &service : NULL,
-                              service_is_hidden,
-                              source->defaults ? &defaults : NULL,
-                              source->force ? &force : NULL,
-                              source->settings,
-                              source->pooler,
-                              source->naming,
-                              source->label,
-                              PID};
+    struct pqb_merge merge = {.known = &known,
+                              .program = &program,
+                              .service = source->service ? &service : NULL,
+                              .service_is_hidden = service_is_hidden,
+                              .defaults = source->defaults ? &defaults : NULL,
+                              .force = source->force ? &force : NULL,
+                              .settings = source->settings,
+                              .pooler = source->pooler,
+                              .naming = source->naming,
+                              .label = source->label,
+                              .pid = PID};
     enum pqb_status status = pqb_merge_params(&merge, &result);
     cr_assert(status == PQB_OK || status == PQB_REFUSED);
     if (key)
@@ -361,6 +361,18 @@ Test(merge, names_the_server_that_libpq_will_find)
         cr_assert_str_eq(key, rows[i].key, "row %u: %s", i, key);
         pqb_buffer_free(text);
     }
+
+    /* A libpq that was built for another port goes there where nobody names one. */
+    struct pqb_keywords unknown = {NULL, 0};
+    struct pqb_params program = params_of("host=a"), elsewhere = params_of("host=a port=1");
+    struct pqb_merge merge = {.known = &unknown, .default_port = "5555"};
+    char key[512];
+    cr_assert_eq(pqb_merge_key(&merge, &program, key, sizeof key), 0);
+    cr_assert_str_eq(key, "a:5555");
+    cr_assert_eq(pqb_merge_key(&merge, &elsewhere, key, sizeof key), 0);
+    cr_assert_str_eq(key, "a:1");
+    pqb_params_clear(&program);
+    pqb_params_clear(&elsewhere);
 }
 
 Test(merge, knows_whose_service_is_meant)
