@@ -44,11 +44,21 @@ static void put_pair(struct pqb_buffer *buffer, const struct pqb_trial *trial, c
     pqb_buffer_add_char(buffer, '\'');
 }
 
-static void put_separator(struct pqb_buffer *buffer, const struct pqb_trial *trial, size_t *written)
+/* What goes must not change how the rest is read. Without a slash in front of the question mark
+ * libpq looks for a user's name up to an @ among the parameters; and what begins like a URI is
+ * taken for one. */
+static void put_separator(struct pqb_buffer *buffer, const struct pqb_trial *trial,
+                          const char *keyword, size_t written)
 {
-    const char *separator = trial->is_uri ? *written ? "&" : "?" : *written ? " " : "";
-    pqb_buffer_add(buffer, separator);
-    (*written)++;
+    const char *authority =
+        trial->is_uri ? strstr(buffer->bytes ? buffer->bytes : "", "://") : NULL;
+    int is_libpqs;
+    if (trial->is_uri && written)
+        pqb_buffer_add_char(buffer, '&');
+    else if (trial->is_uri)
+        pqb_buffer_add(buffer, authority && !strpbrk(authority + 3, "/@") ? "/?" : "?");
+    else if (written || pqb_foreign_scheme(keyword, &is_libpqs))
+        pqb_buffer_add_char(buffer, ' ');
 }
 
 /* All parameters, those that stay byte for byte; but a pair is written anew, its end might be a
@@ -61,7 +71,7 @@ static void write_parameters(struct pqb_buffer *buffer, struct pqb_trial *trial,
         struct pqb_decision decision = pqb_trial_judge(trial, piece);
         if (decision.ruling == PQB_RULING_GOES)
             continue;
-        put_separator(buffer, trial, &written);
+        put_separator(buffer, trial, decision.keyword, written++);
         if (decision.ruling == PQB_RULING_STAYS && trial->is_uri)
             pqb_buffer_add_bytes(buffer, text + piece->begin, piece->end - piece->begin);
         else
@@ -71,7 +81,7 @@ static void write_parameters(struct pqb_buffer *buffer, struct pqb_trial *trial,
     if (pqb_trial_close(trial, PQB_OK))
         trial->has_failed = 1;
     for (size_t i = 0; i < trial->added.count; i++) {
-        put_separator(buffer, trial, &written);
+        put_separator(buffer, trial, trial->added.list[i].keyword, written++);
         put_pair(buffer, trial, trial->added.list[i].keyword, trial->added.list[i].value);
     }
 }

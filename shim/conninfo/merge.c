@@ -97,21 +97,24 @@ static enum pqb_status merge_options(const struct pqb_merge *merge, struct pqb_p
         !pqb_keywords_find(merge->known, "options"))
         return *settings ? PQB_REFUSED : PQB_OK;
 
-    /* In front of the program's when they are of the same string, behind PGOPTIONS and a service.
-     */
+    /* In front of the program's when they are of the same string, behind PGOPTIONS and a service. */
     const char *parts[] = {first, is_own ? settings : own, is_own ? own : settings, last};
     struct pqb_buffer buffer = {NULL, 0, 0, 0};
+    int has_news = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         const char *part = parts[i];
+        size_t before = buffer.length;
         int is_there = part != own && part && pqb_options_contains(own, part);
         if (part && part == last)
             is_there = buffer.length ? pqb_options_ends_with(buffer.bytes, part) : 0;
         if (part && !is_there)
             pqb_options_add(&buffer, part);
+        has_news |= part != own && buffer.length > before;
     }
+    /* As they are, if nothing is added. */
     char *options = pqb_buffer_take(&buffer);
     enum pqb_status status = options ? PQB_OK : PQB_NO_MEMORY;
-    if (!status && strcmp(options, own) != 0)
+    if (!status && has_news)
         status = pqb_params_set(result, "options", options);
     pqb_buffer_free(options);
     return status;

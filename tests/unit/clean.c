@@ -242,6 +242,12 @@ static const struct row {
     {"postgresql://h1,h2:2,[::1]:3/db?max=4", "postgresql://h1,h2:2,[::1]:3/db", CAPS(4)},
     {"postgresql://h/d=b&x?max=4", "postgresql://h/d=b&x", CAPS(4)},
     {"postgresql://h/db?user=a?max=4&max=5", "postgresql://h/db?user=a?max=4", CAPS(5)},
+    /* what goes does not change how the rest is read */
+    {"postgresql://h?schema=a/b&options=c@d&max=1", "postgresql://h/?options=c@d",
+     "-c search_path=\"a/b\"", 1, PQB_WISH_UNSAID, -1},
+    {"postgresql://?max=3&user=a", "postgresql:///?user=a", CAPS(3)},
+    {"postgresql://u@h?max=3&user=a", "postgresql://u@h?user=a", CAPS(3)},
+    {"max=3 postgresql://h=x", " postgresql://h='x'", CAPS(3)},
     /* schemes */
     {"postgresql+psycopg2://u@h/db", "postgresql://u@h/db", NOTHING},
     {"postgres+asyncpg://h/db?max_size=3", "postgresql://h/db", CAPS(3)},

@@ -174,6 +174,7 @@ Test(merge, puts_options_together)
         {{.environment = "options='-c b=2'", .defaults = "options='-c a=1'", .pooler = -1},
          "options='-c a=1 -c b=2'"},
         {{.environment = "options='-c b=2'", .pooler = -1}, ""},
+        {{.program = "options=' '", .defaults = "options=''", .pooler = -1}, "options=' '"},
         {{.service = "options='-c b=2'",
           .environment = "options='-c x=1'",
           .defaults = "options='-c a=1'",
