@@ -42,7 +42,7 @@ int pqb_libpq_hook_number(const char *name);
 /* The wrapper of a hooked function that always means this libpq. NULL if there are too many. */
 void *pqb_libpq_bound(const struct pqb_libpq *pq, unsigned hook);
 
-#define PQB_LIBPQS 8       /* more are passed by */
+#define PQB_LIBPQS 64      /* more are passed by */
 #define PQB_LIBPQS_BOUND 4 /* of these, those with wrappers of their own */
 extern struct pqb_libpq pqb_libpqs[PQB_LIBPQS] __attribute__((visibility("hidden")));
 

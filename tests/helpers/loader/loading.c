@@ -6,8 +6,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const struct api *apis[8];
-static void *handles[8];
+static const struct api *apis[16];
+static void *handles[16];
 static unsigned count, current;
 
 const struct api *loader_api(void)
@@ -65,7 +65,7 @@ static void fill(struct api *api, void *handle)
 /* PATH: as a foreign function interface does it. */
 static void load_functions(void)
 {
-    static struct api found[4];
+    static struct api found[16];
     static unsigned used;
     void *handle = must(dlopen(stage_argument(), RTLD_NOW | RTLD_LOCAL));
     fill(&found[used], handle);
