@@ -17,6 +17,11 @@ PQB_CPPFLAGS := -D_GNU_SOURCE -Ishim -Itests
 PQB_CFLAGS := -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
 	-Wvla -fstack-protector-strong
 PQB_LDFLAGS := -Wl,-z,relro,-z,now
+# Every program loads the preload, and most never connect. Bound lazily and in two segments instead of four
+# it costs them what an empty library does (exec of /bin/true: 1.04 times one without it, 1.07 otherwise).
+# The price: the table of libc's functions stays writable, and 30 KiB of constants are mapped executable;
+# all else is read-only after relocation as before.
+PRELOAD_LDFLAGS := -Wl,-z,lazy,-z,noseparate-code
 ifneq ($(filter true 1,$(CI) $(WERROR)),)
 PQB_CFLAGS += -Werror
 endif
@@ -102,7 +107,8 @@ $(1)_LIBS := build/$(1)/libsupport.a build/$(1)/libconninfo.a build/$(1)/libledg
 
 build/$(1)/flags: FORCE
 	@mkdir -p $$(@D)
-	@echo '$$($(1)_COMPILE) $$($(1)_LINK)' | cmp -s - $$@ || echo '$$($(1)_COMPILE) $$($(1)_LINK)' >$$@
+	@echo '$$($(1)_COMPILE) $$($(1)_LINK) $(PRELOAD_LDFLAGS)' | cmp -s - $$@ || \
+		echo '$$($(1)_COMPILE) $$($(1)_LINK) $(PRELOAD_LDFLAGS)' >$$@
 build/$(1)/sources: FORCE
 	@mkdir -p $$(@D)
 	@echo '$(ALL_SRC) $(PRELOAD_ASM)' | cmp -s - $$@ || echo '$(ALL_SRC) $(PRELOAD_ASM)' >$$@
@@ -131,8 +137,8 @@ build/$(1)/lib%.a: build/$(1)/sources
 build/$(1)/libpqbudget.so: $(PRELOAD_SRC:%.c=build/$(1)/obj/%.o) $(PRELOAD_ASM:%.S=build/$(1)/obj/%.o) \
 		build/$(1)/libconninfo.a build/$(1)/libledger.a shim/preload/exports.map build/$(1)/sources
 	$$(call say,LINK,$$@)
-	$(Q)$$($(1)_LINK) -shared -Wl,-soname,libpqbudget.so -Wl,--version-script=shim/preload/exports.map \
-		-o $$@ $$(filter %.o %.a,$$^)
+	$(Q)$$($(1)_LINK) $(PRELOAD_LDFLAGS) -shared -Wl,-soname,libpqbudget.so \
+		-Wl,--version-script=shim/preload/exports.map -o $$@ $$(filter %.o %.a,$$^)
 
 build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libconninfo.a build/$(1)/libledger.a
 build/$(1)/pqbudget: $(1)_WITH = -lpthread
