@@ -114,7 +114,7 @@ static double run_pgbench(char *const *command, unsigned way)
 /* Many short rounds, the order turned each time: what else the machine does then falls on both. */
 static void compare_pgbench(struct pair *pair, char **command, char *transactions, unsigned clients)
 {
-    unsigned rounds = measure_is_quick() ? 15 : 101;
+    unsigned rounds = measure_is_quick() ? 15 : 201;
     long size = 100;
     for (unsigned tries = 0; tries < 3; tries++) {
         snprintf(transactions, 24, "%ld", size);

@@ -74,7 +74,8 @@ void measure_print_pair(const struct measure_pair *pair)
 /* Three digits that mean something. */
 static const char *number(char text[24], double value)
 {
-    snprintf(text, 24, "%.*f", value < 1 ? 3 : value < 10 ? 2 : value < 100 ? 1 : 0, value);
+    double size = fabs(value);
+    snprintf(text, 24, "%.*f", size < 1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0, value);
     return text;
 }
 
