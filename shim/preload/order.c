@@ -49,11 +49,15 @@ static int open_saying(struct saying *saying, struct pqb_libpq *pq)
     if (pqb_foreign_is_own_program(program_invocation_short_name))
         saying->flags = PQB_CLEAN_OWN_PROGRAM;
     saying->options = pq->PQconninfoParse("", NULL);
-    struct _PQconninfoOption *option = saying->options;
-    for (; option && option->keyword && saying->known.count < KEYWORDS; option++)
+    if (!saying->options)
+        return 0;
+    for (const struct _PQconninfoOption *option = saying->options; option->keyword; option++) {
+        if (saying->known.count == KEYWORDS)
+            return 0;
         saying->list[saying->known.count++] =
             (struct pqb_keyword){option->keyword, environment_of(option)};
-    return saying->options && !option->keyword;
+    }
+    return 1;
 }
 
 static void close_saying(struct saying *saying)
