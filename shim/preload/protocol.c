@@ -80,7 +80,9 @@ enum pqb_packet pqb_protocol_first(const void *bytes, size_t length, size_t *who
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z')
+        c += 'a' - 'A';
+    return c;
 }
 
 /* `value`, in any case, begins `word`, and is at least `least` long. */

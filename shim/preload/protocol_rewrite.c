@@ -20,7 +20,9 @@ static int is_empty(struct piece piece)
 
 static char lower(char c)
 {
-    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+    if (c >= 'A' && c <= 'Z')
+        c += 'a' - 'A';
+    return c;
 }
 
 /* What is no setting. */
@@ -71,7 +73,9 @@ static char take_char(struct piece *word)
 {
     if (!is_empty(*word) && *word->at == '\\')
         word->at++;
-    return is_empty(*word) ? '\0' : *word->at++;
+    if (is_empty(*word))
+        return '\0';
+    return *word->at++;
 }
 
 static int ends_open(struct piece piece)
@@ -81,7 +85,7 @@ static int ends_open(struct piece piece)
         piece.end--;
         backslashes++;
     }
-    return backslashes % 2;
+    return (backslashes & 1) != 0;
 }
 
 /* Takes the next `name=value` off `rest`, of `-c name=value`, `-cname=value` and `--name=value`,
@@ -118,7 +122,9 @@ static int is_setting_of(struct piece setting, const char *name, struct piece *v
             *value = setting;
             return 1;
         }
-        if (!c || !*name || lower(c == '-' ? '_' : c) != lower(*name))
+        if (c == '-')
+            c = '_';
+        if (!c || !*name || lower(c) != lower(*name))
             return 0;
     }
 }
@@ -282,7 +288,7 @@ static int is_forced_in_options(const struct job *job, const char *name, struct 
 static void put_value(struct job *job, const char *name, const char *value)
 {
     const struct pqb_change *forced = change_of(job, name, PQB_CHANGE_FORCE);
-    struct piece other;
+    struct piece other = {NULL, NULL};
     if (forced)
         put_string(job, forced->value);
     else if (is_forced_in_options(job, name, &other))
@@ -356,12 +362,13 @@ size_t pqb_protocol_rewrite(const char *bytes, size_t length, const struct pqb_c
     struct pqb_startup startup;
     if (!pqb_protocol_startup(bytes, length, &startup))
         return 0;
-    struct job job = {.changes = changes,
-                      .count = count,
-                      .options = piece_of(startup.options ? startup.options : ""),
-                      .has_options = startup.options != NULL,
-                      .to = to,
-                      .size = size < PQB_STARTUP_BYTES ? size : PQB_STARTUP_BYTES};
+    struct job job = {0};
+    job.changes = changes;
+    job.count = count;
+    job.to = to;
+    job.size = size < PQB_STARTUP_BYTES ? size : PQB_STARTUP_BYTES;
+    job.has_options = startup.options != NULL;
+    job.options = piece_of(startup.options ? startup.options : "");
     job.merged = job.options;
     job.is_closed = ends_open(job.options);
     put(&job, bytes, 8);

@@ -62,7 +62,7 @@ static size_t message_of(char *to, const char *parameters)
 {
     size_t length = 8;
     for (const char *at = parameters; *at; at++)
-        to[length++] = *at == '|' ? '\0' : *at;
+        to[length++] = (char)(*at == '|' ? '\0' : *at);
     to[length++] = '\0';
     to[length++] = '\0';
     memcpy(to, "\0\0\0\0\0\3\0\0", 8);

@@ -96,7 +96,7 @@ static size_t message_of(char *to, const char *parameters)
 {
     size_t length = 8;
     for (const char *at = parameters; *at; at++)
-        to[length++] = *at == '=' || *at == ';' ? '\0' : *at;
+        to[length++] = (char)(*at == '=' || *at == ';' ? '\0' : *at);
     if (*parameters)
         to[length++] = '\0';
     to[length++] = '\0';

@@ -13,7 +13,7 @@ static size_t message_of(char *to, const char *parameters)
 {
     size_t length = 8;
     for (const char *at = parameters; *at; at++)
-        to[length++] = *at == '|' ? '\0' : *at;
+        to[length++] = (char)(*at == '|' ? '\0' : *at);
     to[length++] = '\0';
     to[length++] = '\0';
     memcpy(to, "\0\0\0\0\0\3\0\0", 8);
@@ -28,7 +28,7 @@ static const char *parameters_of(const char *message, size_t length)
     cr_assert_gt(length, 10);
     cr_assert_eq((size_t)(unsigned char)message[2] << 8 | (unsigned char)message[3], length);
     for (size_t i = 8; i < length - 2; i++)
-        text[i - 8] = message[i] ? message[i] : '|';
+        text[i - 8] = (char)(message[i] ? message[i] : '|');
     text[length - 10] = '\0';
     return text;
 }
