@@ -33,13 +33,17 @@ CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address
 CFLAGS_ubsan := -O1 -g -fno-omit-frame-pointer -fsanitize=undefined -fno-sanitize-recover=all
 CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 
+# The preload lacks nothing that libc doesn't have; of the sanitizers, their run-time.
+WHOLE_release := -Wl,-z,defs
+WHOLE_debug := $(WHOLE_release)
+
 LEDGER_SRC := $(wildcard shim/ledger/*.c)
 CONNINFO_SRC := $(wildcard shim/conninfo/*.c)
 PRELOAD_SRC := $(wildcard shim/preload/*.c)
 PROTOCOL_SRC := $(wildcard shim/preload/protocol*.c)
 PRELOAD_ASM := $(wildcard shim/preload/*.S)
 # What a test program can be linked with: not what would stand in front of its own libpq and libc.
-PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq socket params),$(PRELOAD_SRC))
+PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq hooks params),$(PRELOAD_SRC))
 # All of the preload: what else is in it is position-independent and hidden as well.
 PIC_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(PRELOAD_SRC)
 TOOL_SRC := $(wildcard shim/tool/*.c)
@@ -137,7 +141,7 @@ build/$(1)/lib%.a: build/$(1)/sources
 build/$(1)/libpqbudget.so: $(PRELOAD_SRC:%.c=build/$(1)/obj/%.o) $(PRELOAD_ASM:%.S=build/$(1)/obj/%.o) \
 		build/$(1)/libconninfo.a build/$(1)/libledger.a shim/preload/exports.map build/$(1)/sources
 	$$(call say,LINK,$$@)
-	$(Q)$$($(1)_LINK) $(PRELOAD_LDFLAGS) -shared -Wl,-soname,libpqbudget.so \
+	$(Q)$$($(1)_LINK) $(PRELOAD_LDFLAGS) $$(WHOLE_$(1)) -shared -Wl,-soname,libpqbudget.so \
 		-Wl,--version-script=shim/preload/exports.map -o $$@ $$(filter %.o %.a,$$^)
 
 build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libconninfo.a build/$(1)/libledger.a

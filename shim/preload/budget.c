@@ -2,12 +2,14 @@
 
 #include "conninfo/label.h"
 #include "conninfo/server.h"
+#include "ledger/admission.h"
 #include "ledger/backend.h"
 #include "ledger/steer.h"
 #include "ledger/wait.h"
 #include "preload/dl.h"
 #include "preload/log.h"
 #include "preload/settings.h"
+#include "preload/state.h"
 
 #include <dlfcn.h>
 #include <errno.h>
@@ -135,6 +137,7 @@ static void explain(const struct pqb_claim_request *request, unsigned obstacle, 
         return;
     }
     pqb_refusal_for(refusal, region, &about);
+    pqb_log(PQB_LOG_INFO, "refused: %s", refusal->detail);
     pqb_region_unpin(region);
 }
 
@@ -147,30 +150,43 @@ static uint64_t network(void)
     return atomic_load(&inode);
 }
 
-static enum pqb_verdict acquire(struct pqb_connection *connection, struct pqb_refusal *refusal)
+/* *fresh is what a server that has no row yet is given. */
+static struct pqb_claim_request request_for(const struct pqb_ask *ask,
+                                            struct pqb_server_config *fresh)
 {
     const struct pqb_settings *settings = pqb_settings();
+    *fresh = settings->new_server;
+    /* What counts are the pooler's own connections to the server. */
+    if (ask->is_pooled && !secure_getenv("PQBUDGET_LIMIT")) {
+        fresh->limit = PQB_UNLIMITED;
+        fresh->reserve = 0;
+    }
+    return (struct pqb_claim_request){
+        .server = ask->server,
+        .app = pqb_budget_label(),
+        .defaults = fresh,
+        .door = ask->door,
+        .process_cap = smaller_cap(ask->cap, settings->process_cap),
+        .network = pqb_server_is_loopback(ask->server) ? network() : 0,
+    };
+}
+
+static long long wait_of(const struct pqb_ask *ask)
+{
+    return ask->wait != PQB_WAIT_SERVER ? ask->wait : pqb_settings()->wait_ms;
+}
+
+static enum pqb_verdict acquire(const struct pqb_ask *ask, struct pqb_claim *claim,
+                                struct pqb_refusal *refusal)
+{
     struct pqb_error error = {""};
     unsigned obstacle = 0;
     uint64_t asked_at = pqb_now();
-    struct pqb_server_config fresh = settings->new_server;
-    struct pqb_claim_request request = {
-        .server = connection->server,
-        .app = pqb_budget_label(),
-        .defaults = &fresh,
-        .door = PQB_DOOR_LIBPQ,
-        .process_cap = smaller_cap(connection->cap, settings->process_cap),
-        .network = pqb_server_is_loopback(connection->server) ? network() : 0,
-    };
-    /* What counts are the pooler's own connections to the server. */
-    if (connection->is_pooled && !secure_getenv("PQBUDGET_LIMIT")) {
-        fresh.limit = PQB_UNLIMITED;
-        fresh.reserve = 0;
-    }
-    long long wait = connection->wait != PQB_WAIT_SERVER ? connection->wait : settings->wait_ms;
+    struct pqb_server_config fresh;
+    struct pqb_claim_request request = request_for(ask, &fresh);
     enum pqb_status status = open_ledger(&error);
     if (!status)
-        status = pqb_wait_acquire(&ledger, &request, wait, &connection->claim, &obstacle, &error);
+        status = pqb_wait_acquire(&ledger, &request, wait_of(ask), claim, &obstacle, &error);
     switch (status) {
     case PQB_OK:
         return PQB_VERDICT_GO;
@@ -178,19 +194,74 @@ static enum pqb_verdict acquire(struct pqb_connection *connection, struct pqb_re
         return PQB_VERDICT_UNCOUNTED;
     case PQB_TIMED_OUT:
         explain(&request, obstacle, asked_at, refusal);
-        pqb_log(PQB_LOG_INFO, "refused: %s", refusal->detail);
         return PQB_VERDICT_REFUSED;
     default:
         return without_ledger(&error, refusal);
     }
 }
 
-enum pqb_verdict pqb_budget_acquire(struct pqb_connection *connection, struct pqb_refusal *refusal)
+enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim *claim,
+                                    struct pqb_refusal *refusal)
 {
     int saved = errno;
-    enum pqb_verdict verdict = acquire(connection, refusal);
+    enum pqb_verdict verdict = acquire(ask, claim, refusal);
     errno = saved;
     return verdict;
+}
+
+/* By its own wait, else by that of the server's row. */
+static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_claim *claim)
+{
+    long long wait = wait_of(ask);
+    uint64_t now = pqb_now();
+    if (wait == PQB_WAIT_SERVER) {
+        uint32_t ms = pqb_claim_config(claim).wait_ms;
+        wait = ms == PQB_UNLIMITED ? PQB_WAIT_FOREVER : (long long)ms;
+    }
+    return wait < 0 ? PQB_FOREVER : now + (uint64_t)wait * PQB_MS;
+}
+
+static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *claim,
+                               uint64_t *deadline, struct pqb_refusal *refusal)
+{
+    struct pqb_error error = {""};
+    struct pqb_server_config fresh;
+    struct pqb_claim_request request = request_for(ask, &fresh);
+    request.rings_bell = 1;
+    enum pqb_status status = open_ledger(&error);
+    if (!status)
+        status = pqb_wait_submit(&ledger, &request, claim, &error);
+    if (status == PQB_BORROWED)
+        return PQB_VERDICT_UNCOUNTED;
+    if (status)
+        return without_ledger(&error, refusal);
+    *deadline = deadline_of(ask, claim);
+    return pqb_claim_take(claim) ? PQB_VERDICT_WAIT : PQB_VERDICT_GO;
+}
+
+enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
+                                   uint64_t *deadline, struct pqb_refusal *refusal)
+{
+    int saved = errno;
+    /* Who is not to wait is told at once. */
+    enum pqb_verdict verdict =
+        wait_of(ask) ? submit(ask, claim, deadline, refusal) : acquire(ask, claim, refusal);
+    errno = saved;
+    return verdict;
+}
+
+void pqb_budget_refuse(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t asked_at,
+                       struct pqb_refusal *refusal)
+{
+    enum pqb_booked pool;
+    struct pqb_server_config fresh;
+    struct pqb_claim_request request = request_for(ask, &fresh);
+    const struct pqb_layout *map = claim->region->map;
+    unsigned obstacle = pqb_admission_obstacle(map, &map->claim[claim->index], &pool);
+    int saved = errno;
+    pqb_claim_give(claim, wait_of(ask) ? PQB_END_TIMED_OUT : PQB_END_REFUSED);
+    explain(&request, obstacle, asked_at, refusal);
+    errno = saved;
 }
 
 /* ---- other names of a server ---- */
@@ -225,19 +296,17 @@ static int is_news(const char *server, const char *address)
     return is_new;
 }
 
-void pqb_budget_learn(const struct pqb_connection *connection, const struct pqb_peer *peer,
-                      int32_t backend_pid)
+void pqb_budget_learn(const struct pqb_claim *claim, const char *server,
+                      const struct pqb_peer *peer, int32_t backend_pid)
 {
-    const struct pqb_claim *claim = &connection->claim;
     char postmaster[PQB_POSTMASTER_BYTES];
     enum pqb_status status = PQB_OK;
-    if (!*peer->address || !is_news(connection->server, peer->address))
+    if (!*peer->address || !is_news(server, peer->address))
         return;
-    if (strcmp(connection->server, peer->address) != 0 && !pqb_server_is_loopback(peer->address))
-        status = pqb_steer_learn(claim->region, connection->server, peer->address);
+    if (strcmp(server, peer->address) != 0 && !pqb_server_is_loopback(peer->address))
+        status = pqb_steer_learn(claim->region, server, peer->address);
     if (!status && peer->is_local && pqb_backend_postmaster(backend_pid, postmaster))
-        status = pqb_steer_learn_postmaster(claim, connection->server, postmaster);
+        status = pqb_steer_learn_postmaster(claim, server, postmaster);
     if (status)
-        pqb_log(PQB_LOG_DEBUG, "other names of %s: %s", connection->server,
-                pqb_status_text(status));
+        pqb_log(PQB_LOG_DEBUG, "other names of %s: %s", server, pqb_status_text(status));
 }

@@ -3,7 +3,7 @@
 #ifndef PQB_PRELOAD_BUDGET_H
 #define PQB_PRELOAD_BUDGET_H
 
-#include "preload/connection.h"
+#include "ledger/claim.h"
 #include "preload/peer.h"
 #include "preload/refusal.h"
 
@@ -11,6 +11,16 @@ enum pqb_verdict {
     PQB_VERDICT_GO,        /* the claim is taken, and CONNECTING */
     PQB_VERDICT_UNCOUNTED, /* connect without a claim */
     PQB_VERDICT_REFUSED,
+    PQB_VERDICT_WAIT, /* the claim is queued */
+};
+
+/* What is asked for. */
+struct pqb_ask {
+    const char *server; /* the key */
+    uint32_t cap;       /* what its string allows this process, 0 = nothing said */
+    long long wait;     /* how long its string would wait, or PQB_WAIT_SERVER */
+    int is_pooled;      /* a pooler is in between */
+    enum pqb_door door;
 };
 
 /* False where the library is to do nothing at all: PQBUDGET=off, inside the postgres server. */
@@ -19,12 +29,22 @@ int pqb_budget_is_on(void);
 /* The application's label. */
 const char *pqb_budget_label(void);
 
-/* Queues for a connection to connection->server and waits for it; fills connection->claim before
- * any signal handler can run. *refusal is written if refused. Keeps errno. */
-enum pqb_verdict pqb_budget_acquire(struct pqb_connection *connection, struct pqb_refusal *refusal);
+/* Queues and waits; fills *claim before any signal handler can run. *refusal is written if refused.
+ * Never PQB_VERDICT_WAIT. Keeps errno. */
+enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim *claim,
+                                    struct pqb_refusal *refusal);
+
+/* Queues, and does not wait: whoever is told to rings this process's bell when it is granted. Its
+ * time is up at *deadline (of pqb_now). Keeps errno. */
+enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
+                                   uint64_t *deadline, struct pqb_refusal *refusal);
+
+/* Its time is up: gives the claim back and says why. */
+void pqb_budget_refuse(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t asked_at,
+                       struct pqb_refusal *refusal);
 
 /* What an open connection's peer tells of other names of its server. */
-void pqb_budget_learn(const struct pqb_connection *connection, const struct pqb_peer *peer,
-                      int32_t backend_pid);
+void pqb_budget_learn(const struct pqb_claim *claim, const char *server,
+                      const struct pqb_peer *peer, int32_t backend_pid);
 
 #endif

@@ -24,6 +24,7 @@ struct pqb_connection *pqb_connection_new(struct pqb_libpq *pq)
 void pqb_connection_free(struct pqb_connection *connection)
 {
     pqb_connection_refuse(connection, NULL);
+    free(connection->hold.why);
     free(connection->server);
     free(connection);
 }

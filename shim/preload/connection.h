@@ -6,13 +6,22 @@
 #include "ledger/claim.h"
 #include "preload/hash.h"
 #include "preload/library.h"
+#include "preload/refusal.h"
 
 enum pqb_connection_state {
     PQB_CONNECTION_FREE,       /* not charged: replication, hands off, or no ledger to be had */
+    PQB_CONNECTION_WAITING,    /* its claim is queued, and its socket held */
     PQB_CONNECTION_CONNECTING, /* it has a claim */
     PQB_CONNECTION_OPEN,       /* it has a claim */
     PQB_CONNECTION_FAILED,     /* its claim was given back; a reset takes another */
     PQB_CONNECTION_REFUSED,    /* it was refused one; a reset asks again */
+};
+
+/* What the keeper has come to. Under the lock of the sockets. */
+struct pqb_hold {
+    enum { PQB_HOLD_WAITS, PQB_HOLD_GRANTED, PQB_HOLD_REFUSED } outcome;
+    uint64_t asked_at, deadline;
+    struct pqb_refusal *why; /* NULL unless refused, and if there was no memory */
 };
 
 struct pqb_connection {
@@ -21,11 +30,12 @@ struct pqb_connection {
     int32_t pid; /* the process that made it; another one has inherited it */
     enum pqb_connection_state state;
     struct pqb_claim claim;
-    char *server;   /* the key; NULL if it is never charged */
-    uint32_t cap;   /* what its string allows this process, 0 = nothing said */
-    long long wait; /* how long its string would wait, or PQB_WAIT_SERVER */
-    int is_pooled;  /* a pooler is in between */
-    char *refusal;  /* what PQerrorMessage says while it is refused */
+    struct pqb_hold hold; /* while it is WAITING */
+    char *server;         /* the key; NULL if it is never charged */
+    uint32_t cap;         /* what its string allows this process, 0 = nothing said */
+    long long wait;       /* how long its string would wait, or PQB_WAIT_SERVER */
+    int is_pooled;        /* a pooler is in between */
+    char *refusal;        /* what PQerrorMessage says while it is refused */
     UT_hash_handle hh;
 };
 

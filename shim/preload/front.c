@@ -1,10 +1,12 @@
 #include "preload/front.h"
 
+#include "ledger/os.h"
 #include "preload/budget.h"
 #include "preload/connection.h"
 #include "preload/log.h"
 #include "preload/order.h"
 #include "preload/settings.h"
+#include "preload/side.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -16,17 +18,28 @@ static int is_on(void)
     return pqb_budget_is_on() && (pqb_settings()->doors & PQB_DOORS_LIBPQ);
 }
 
+/* How this thread is marked while libpq works at a connection; NULL is one that nobody counts. */
+static struct pqb_thread mark(struct pqb_libpq *pq, struct pqb_connection *connection)
+{
+    struct pqb_thread now = {.inside = pq};
+    if (connection) {
+        now.refuses = connection->state == PQB_CONNECTION_REFUSED;
+        now.holds = connection->state == PQB_CONNECTION_WAITING ? connection : NULL;
+    }
+    return now;
+}
+
 /* Calls a real function with this thread marked as inside its libpq. */
-#define CALL(pq, refuses, call)                                                                    \
+#define CALL(pq, connection, call)                                                                 \
     ({                                                                                             \
-        struct pqb_thread before_ = pqb_thread_enter((pq), (refuses));                             \
+        struct pqb_thread before_ = pqb_thread_enter(mark((pq), (connection)));                    \
         __auto_type result_ = (call);                                                              \
         pqb_thread_leave(before_);                                                                 \
         result_;                                                                                   \
     })
-#define CALL_VOID(pq, refuses, call)                                                               \
+#define CALL_VOID(pq, connection, call)                                                            \
     do {                                                                                           \
-        struct pqb_thread before_ = pqb_thread_enter((pq), (refuses));                             \
+        struct pqb_thread before_ = pqb_thread_enter(mark((pq), (connection)));                    \
         (call);                                                                                    \
         pqb_thread_leave(before_);                                                                 \
     } while (0)
@@ -54,7 +67,7 @@ static void opened(struct pqb_connection *connection)
             pqb_log(PQB_LOG_INFO, "the ledger was given up while this process connected to %s",
                     connection->server);
         else
-            pqb_budget_learn(connection, &peer, claim_peer.backend_pid);
+            pqb_budget_learn(&connection->claim, connection->server, &peer, claim_peer.backend_pid);
     }
     errno = saved;
 }
@@ -64,6 +77,8 @@ static void opened(struct pqb_connection *connection)
 static void give_back(struct pqb_connection *connection)
 {
     int saved = errno;
+    if (connection->state == PQB_CONNECTION_WAITING)
+        pqb_side_release(connection);
     if (connection->pid != (int32_t)getpid() && connection->state != PQB_CONNECTION_OPEN)
         pqb_claim_drop(&connection->claim);
     else
@@ -73,10 +88,12 @@ static void give_back(struct pqb_connection *connection)
 
 static void failed(struct pqb_connection *connection)
 {
-    if (connection->state != PQB_CONNECTION_CONNECTING && connection->state != PQB_CONNECTION_OPEN)
-        return;
-    give_back(connection);
-    connection->state = PQB_CONNECTION_FAILED;
+    if (connection->state == PQB_CONNECTION_WAITING ||
+        connection->state == PQB_CONNECTION_CONNECTING ||
+        connection->state == PQB_CONNECTION_OPEN) {
+        give_back(connection);
+        connection->state = PQB_CONNECTION_FAILED;
+    }
 }
 
 /* Looks what became of a connection after libpq worked at it. */
@@ -98,20 +115,56 @@ static void write_refusal(struct pqb_connection *connection, const struct pg_con
                           pqb_refusal_message(refusal, pq->PQhost(conn), pq->PQport(conn)));
 }
 
-/* Takes a claim for it. 0 if it is refused. */
-static int admit(struct pqb_connection *connection, struct pqb_refusal *refusal)
+/* Takes a claim for it, or queues for one if libpq is not to block. 0 if it is refused. */
+static int admit(struct pqb_connection *connection, int is_async, struct pqb_refusal *refusal)
 {
-    switch (pqb_budget_acquire(connection, refusal)) {
+    struct pqb_ask ask = {.server = connection->server,
+                          .cap = connection->cap,
+                          .wait = connection->wait,
+                          .is_pooled = connection->is_pooled,
+                          .door = PQB_DOOR_LIBPQ};
+    struct pqb_hold *hold = &connection->hold;
+    free(hold->why);
+    *hold = (struct pqb_hold){.outcome = PQB_HOLD_WAITS, .asked_at = pqb_now()};
+    switch (is_async ? pqb_budget_submit(&ask, &connection->claim, &hold->deadline, refusal)
+                     : pqb_budget_acquire(&ask, &connection->claim, refusal)) {
     case PQB_VERDICT_GO:
         connection->state = PQB_CONNECTION_CONNECTING;
         return 1;
     case PQB_VERDICT_UNCOUNTED:
         connection->state = PQB_CONNECTION_FREE;
         return 1;
-    default:
-        connection->state = PQB_CONNECTION_REFUSED;
-        return 0;
+    case PQB_VERDICT_WAIT:
+        connection->state = PQB_CONNECTION_WAITING;
+        return 1;
+    case PQB_VERDICT_REFUSED:
+        break;
     }
+    connection->state = PQB_CONNECTION_REFUSED;
+    return 0;
+}
+
+/* libpq has moved it on, by a poll with this result. */
+static void advance(struct pqb_connection *connection, int result)
+{
+    int is_over = result == PQB_PQ_POLLING_OK || result == PQB_PQ_POLLING_FAILED;
+    if (connection->state == PQB_CONNECTION_WAITING) {
+        switch (pqb_side_outcome(connection)) {
+        case PQB_HOLD_GRANTED:
+            connection->state = PQB_CONNECTION_CONNECTING;
+            break;
+        case PQB_HOLD_REFUSED:
+            connection->state = PQB_CONNECTION_REFUSED;
+            if (connection->hold.why)
+                write_refusal(connection, connection->conn, connection->hold.why);
+            break;
+        default:
+            if (is_over)
+                failed(connection);
+        }
+    }
+    if (connection->state == PQB_CONNECTION_CONNECTING && is_over)
+        settle(connection);
 }
 
 /* Puts a new PGconn down; whatever stood at its address before, libpq has freed past us. 0 if there
@@ -129,27 +182,29 @@ static int put_down(struct pqb_connection *connection, struct pg_conn *conn)
 
 /* ---- making one ---- */
 
-static struct pg_conn *really_connect(struct pqb_libpq *pq, const char *conninfo, int is_async,
-                                      int refuses)
+static struct pg_conn *really_connect(struct pqb_connection *connection, const char *conninfo,
+                                      int is_async)
 {
-    return is_async ? CALL(pq, refuses, pq->PQconnectStart(conninfo))
-                    : CALL(pq, refuses, pq->PQconnectdb(conninfo));
+    struct pqb_libpq *pq = connection->pq;
+    return is_async ? CALL(pq, connection, pq->PQconnectStart(conninfo))
+                    : CALL(pq, connection, pq->PQconnectdb(conninfo));
 }
 
 /* A libpq whose connect() is not ours (bound past us, linked statically) has connected, or begun
  * to: the program gets a connection that leads nowhere instead. */
-static struct pg_conn *disarm(struct pqb_libpq *pq, struct pg_conn *conn, const char *conninfo,
-                              int is_async)
+static struct pg_conn *disarm(struct pqb_connection *connection, struct pg_conn *conn,
+                              const char *conninfo, int is_async)
 {
+    struct pqb_libpq *pq = connection->pq;
     static const char nowhere[] = " host='/dev/null/pqbudget' hostaddr=''";
     if (!conn || pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
         return conn;
-    CALL_VOID(pq, 0, pq->PQfinish(conn));
+    CALL_VOID(pq, NULL, pq->PQfinish(conn));
     char *changed = malloc(strlen(conninfo) + sizeof nowhere);
     if (!changed)
         return NULL;
     strcpy(stpcpy(changed, conninfo), nowhere);
-    conn = really_connect(pq, changed, is_async, 1);
+    conn = really_connect(connection, changed, is_async);
     pqb_order_forget(changed);
     return conn;
 }
@@ -162,11 +217,11 @@ static struct pg_conn *connect_charged(struct pqb_connection *connection, const 
 {
     struct pqb_libpq *pq = connection->pq;
     struct pqb_refusal refusal;
-    int is_admitted = !connection->server || admit(connection, &refusal);
-    struct pg_conn *conn = really_connect(pq, conninfo, is_async, !is_admitted);
+    int is_admitted = !connection->server || admit(connection, is_async, &refusal);
+    struct pg_conn *conn = really_connect(connection, conninfo, is_async);
     if (conn && !is_admitted) {
         write_refusal(connection, conn, &refusal);
-        conn = disarm(pq, conn, conninfo, is_async);
+        conn = disarm(connection, conn, conninfo, is_async);
     }
     if (conn && !put_down(connection, conn)) {
         /* Nobody would give its claim back. */
@@ -211,7 +266,7 @@ struct pg_conn *pqb_front_PQconnectdb(struct pqb_libpq *pq, const char *conninfo
     struct pg_conn *conn = NULL;
     if (is_on() && pqb_order_of_string(pq, conninfo, &order))
         conn = connect_with(pq, &order, 0, &is_done);
-    return is_done ? conn : CALL(pq, 0, pq->PQconnectdb(conninfo));
+    return is_done ? conn : CALL(pq, NULL, pq->PQconnectdb(conninfo));
 }
 
 struct pg_conn *pqb_front_PQconnectStart(struct pqb_libpq *pq, const char *conninfo)
@@ -221,7 +276,7 @@ struct pg_conn *pqb_front_PQconnectStart(struct pqb_libpq *pq, const char *conni
     struct pg_conn *conn = NULL;
     if (is_on() && pqb_order_of_string(pq, conninfo, &order))
         conn = connect_with(pq, &order, 1, &is_done);
-    return is_done ? conn : CALL(pq, 0, pq->PQconnectStart(conninfo));
+    return is_done ? conn : CALL(pq, NULL, pq->PQconnectStart(conninfo));
 }
 
 struct pg_conn *pqb_front_PQconnectdbParams(struct pqb_libpq *pq, const char *const *keywords,
@@ -232,7 +287,7 @@ struct pg_conn *pqb_front_PQconnectdbParams(struct pqb_libpq *pq, const char *co
     struct pg_conn *conn = NULL;
     if (is_on() && pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
         conn = connect_with(pq, &order, 0, &is_done);
-    return is_done ? conn : CALL(pq, 0, pq->PQconnectdbParams(keywords, values, expand_dbname));
+    return is_done ? conn : CALL(pq, NULL, pq->PQconnectdbParams(keywords, values, expand_dbname));
 }
 
 struct pg_conn *pqb_front_PQconnectStartParams(struct pqb_libpq *pq, const char *const *keywords,
@@ -243,7 +298,8 @@ struct pg_conn *pqb_front_PQconnectStartParams(struct pqb_libpq *pq, const char 
     struct pg_conn *conn = NULL;
     if (is_on() && pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
         conn = connect_with(pq, &order, 1, &is_done);
-    return is_done ? conn : CALL(pq, 0, pq->PQconnectStartParams(keywords, values, expand_dbname));
+    return is_done ? conn
+                   : CALL(pq, NULL, pq->PQconnectStartParams(keywords, values, expand_dbname));
 }
 
 struct pg_conn *pqb_front_PQsetdbLogin(struct pqb_libpq *pq, const char *host, const char *port,
@@ -255,19 +311,17 @@ struct pg_conn *pqb_front_PQsetdbLogin(struct pqb_libpq *pq, const char *host, c
     struct pg_conn *conn = NULL;
     if (is_on() && pqb_order_of_login(pq, host, port, options, dbname, login, password, &order))
         conn = connect_with(pq, &order, 0, &is_done);
-    return is_done
-               ? conn
-               : CALL(pq, 0, pq->PQsetdbLogin(host, port, options, tty, dbname, login, password));
+    return is_done ? conn
+                   : CALL(pq, NULL,
+                          pq->PQsetdbLogin(host, port, options, tty, dbname, login, password));
 }
 
 int pqb_front_PQconnectPoll(struct pqb_libpq *pq, struct pg_conn *conn)
 {
     struct pqb_connection *connection = pqb_connection_find(conn);
-    int refuses = connection && connection->state == PQB_CONNECTION_REFUSED;
-    int result = CALL(pq, refuses, pq->PQconnectPoll(conn));
-    if (connection && connection->state == PQB_CONNECTION_CONNECTING &&
-        (result == PQB_PQ_POLLING_OK || result == PQB_PQ_POLLING_FAILED))
-        settle(connection);
+    int result = CALL(pq, connection, pq->PQconnectPoll(conn));
+    if (connection)
+        advance(connection, result);
     return result;
 }
 
@@ -275,26 +329,25 @@ int pqb_front_PQconnectPoll(struct pqb_libpq *pq, struct pg_conn *conn)
 
 /* Before a reset: the claim is kept, or one taken again if it had been given back. In a forked
  * child an inherited connection ends for both, and what follows is the child's own. 0 = refused. */
-static int admit_again(struct pqb_connection *connection, struct pqb_refusal *refusal)
+static int admit_again(struct pqb_connection *connection, int is_async, struct pqb_refusal *refusal)
 {
     int is_inherited = connection->pid != (int32_t)getpid();
     if (!connection->server || !is_on() ||
         (!is_inherited && (connection->state == PQB_CONNECTION_OPEN ||
                            connection->state == PQB_CONNECTION_CONNECTING)))
         return 1;
-    if (is_inherited)
-        give_back(connection);
+    give_back(connection); /* what it inherited, or waits for: nothing otherwise */
     connection->pid = (int32_t)getpid();
     pqb_connection_refuse(connection, NULL);
-    return admit(connection, refusal);
+    return admit(connection, is_async, refusal);
 }
 
 void pqb_front_PQreset(struct pqb_libpq *pq, struct pg_conn *conn)
 {
     struct pqb_connection *connection = pqb_connection_find(conn);
     struct pqb_refusal refusal;
-    int is_admitted = !connection || admit_again(connection, &refusal);
-    CALL_VOID(pq, !is_admitted, pq->PQreset(conn));
+    int is_admitted = !connection || admit_again(connection, 0, &refusal);
+    CALL_VOID(pq, connection, pq->PQreset(conn));
     if (!is_admitted)
         write_refusal(connection, conn, &refusal);
     else if (connection)
@@ -305,8 +358,8 @@ int pqb_front_PQresetStart(struct pqb_libpq *pq, struct pg_conn *conn)
 {
     struct pqb_connection *connection = pqb_connection_find(conn);
     struct pqb_refusal refusal;
-    int is_admitted = !connection || admit_again(connection, &refusal);
-    int result = CALL(pq, !is_admitted, pq->PQresetStart(conn));
+    int is_admitted = !connection || admit_again(connection, 1, &refusal);
+    int result = CALL(pq, connection, pq->PQresetStart(conn));
     if (!is_admitted)
         write_refusal(connection, conn, &refusal);
     else if (connection && connection->state == PQB_CONNECTION_OPEN)
@@ -319,11 +372,9 @@ int pqb_front_PQresetStart(struct pqb_libpq *pq, struct pg_conn *conn)
 int pqb_front_PQresetPoll(struct pqb_libpq *pq, struct pg_conn *conn)
 {
     struct pqb_connection *connection = pqb_connection_find(conn);
-    int refuses = connection && connection->state == PQB_CONNECTION_REFUSED;
-    int result = CALL(pq, refuses, pq->PQresetPoll(conn));
-    if (connection && connection->state == PQB_CONNECTION_CONNECTING &&
-        (result == PQB_PQ_POLLING_OK || result == PQB_PQ_POLLING_FAILED))
-        settle(connection);
+    int result = CALL(pq, connection, pq->PQresetPoll(conn));
+    if (connection)
+        advance(connection, result);
     return result;
 }
 
@@ -335,7 +386,9 @@ void pqb_front_PQfinish(struct pqb_libpq *pq, struct pg_conn *conn)
     /* A vfork child has its parent's memory, and its parent's connections. */
     int is_borrowed = pqb_process_self(&self) == PQB_BORROWED;
     struct pqb_connection *connection = is_borrowed ? NULL : pqb_connection_take(conn);
-    CALL_VOID(pq, 0, pq->PQfinish(conn));
+    if (connection && connection->state == PQB_CONNECTION_WAITING)
+        pqb_side_release(connection);
+    CALL_VOID(pq, NULL, pq->PQfinish(conn));
     if (!connection)
         return;
     give_back(connection);
@@ -355,8 +408,8 @@ int pqb_front_PQping(struct pqb_libpq *pq, const char *conninfo)
 {
     struct pqb_order order;
     if (!pqb_budget_is_on() || !pqb_order_of_string(pq, conninfo, &order))
-        return CALL(pq, 0, pq->PQping(conninfo));
-    int result = CALL(pq, 0, pq->PQping(order.conninfo));
+        return CALL(pq, NULL, pq->PQping(conninfo));
+    int result = CALL(pq, NULL, pq->PQping(order.conninfo));
     pqb_order_clear(&order);
     return result;
 }
@@ -366,8 +419,8 @@ int pqb_front_PQpingParams(struct pqb_libpq *pq, const char *const *keywords,
 {
     struct pqb_order order;
     if (!pqb_budget_is_on() || !pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
-        return CALL(pq, 0, pq->PQpingParams(keywords, values, expand_dbname));
-    int result = CALL(pq, 0, pq->PQping(order.conninfo));
+        return CALL(pq, NULL, pq->PQpingParams(keywords, values, expand_dbname));
+    int result = CALL(pq, NULL, pq->PQping(order.conninfo));
     pqb_order_clear(&order);
     return result;
 }
@@ -385,30 +438,30 @@ struct _PQconninfoOption *pqb_front_PQconninfoParse(struct pqb_libpq *pq, const 
  * handler: nothing here but the mark of the thread. */
 int pqb_front_PQcancel(struct pqb_libpq *pq, struct pg_cancel *cancel, char *errbuf, int errbufsize)
 {
-    return CALL(pq, 0, pq->PQcancel(cancel, errbuf, errbufsize));
+    return CALL(pq, NULL, pq->PQcancel(cancel, errbuf, errbufsize));
 }
 
 int pqb_front_PQrequestCancel(struct pqb_libpq *pq, struct pg_conn *conn)
 {
-    return CALL(pq, 0, pq->PQrequestCancel(conn));
+    return CALL(pq, NULL, pq->PQrequestCancel(conn));
 }
 
 int pqb_front_PQcancelBlocking(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    return CALL(pq, 0, pq->PQcancelBlocking(conn));
+    return CALL(pq, NULL, pq->PQcancelBlocking(conn));
 }
 
 int pqb_front_PQcancelStart(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    return CALL(pq, 0, pq->PQcancelStart(conn));
+    return CALL(pq, NULL, pq->PQcancelStart(conn));
 }
 
 int pqb_front_PQcancelPoll(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    return CALL(pq, 0, pq->PQcancelPoll(conn));
+    return CALL(pq, NULL, pq->PQcancelPoll(conn));
 }
 
 void pqb_front_PQcancelReset(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    CALL_VOID(pq, 0, pq->PQcancelReset(conn));
+    CALL_VOID(pq, NULL, pq->PQcancelReset(conn));
 }

@@ -101,6 +101,7 @@ void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
     double waited = (double)(pqb_now() - about->asked_at) / (double)PQB_SECOND;
     if (pqb_holders_look(region, about->server, about->asked_at, &holders))
         holders = (struct pqb_holders){0};
+    add(&text, "pqbudget: ");
     add_reason(&text, about, &holders);
     add(&text, "; waited %.1f s", waited);
     if (holders.ahead)
@@ -111,7 +112,8 @@ void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
 
 void pqb_refusal_for_failure(struct pqb_refusal *refusal, const char *error)
 {
-    snprintf(refusal->detail, sizeof refusal->detail, "the budget cannot be used: %s.", error);
+    snprintf(refusal->detail, sizeof refusal->detail, "pqbudget: the budget cannot be used: %s.",
+             error);
     snprintf(refusal->hint, sizeof refusal->hint,
              "PQBUDGET_FAIL=open would connect all the same, uncounted.");
 }
@@ -123,10 +125,10 @@ char *pqb_refusal_message(const struct pqb_refusal *refusal, const char *host, c
     int length = asprintf(&message,
                           is_socket ? "connection to server on socket \"%s/.s.PGSQL.%s\" failed: "
                                       "FATAL:  sorry, too many clients already\n"
-                                      "DETAIL:  pqbudget: %s\nHINT:  %s\n"
+                                      "DETAIL:  %s\nHINT:  %s\n"
                                     : "connection to server at \"%s\", port %s failed: "
                                       "FATAL:  sorry, too many clients already\n"
-                                      "DETAIL:  pqbudget: %s\nHINT:  %s\n",
+                                      "DETAIL:  %s\nHINT:  %s\n",
                           host && *host ? host : "localhost", port && *port ? port : "5432",
                           refusal->detail, refusal->hint);
     return length < 0 ? NULL : message;

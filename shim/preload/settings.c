@@ -238,7 +238,7 @@ static void read_texts(struct complaints *bad)
     const char *text = variable("PQBUDGET_PORTS");
     if (!text || !read_ports(text, settings.port)) {
         memset(settings.port, 0, sizeof settings.port);
-        settings.port[0] = 5432;
+        settings.port[0] = PQB_SETTINGS_PORT;
         if (text)
             complain(bad, "PQBUDGET_PORTS", text, "up to 16 port numbers with commas", "5432");
     }
@@ -257,6 +257,24 @@ int pqb_settings_is_off(void)
     const char *text = variable("PQBUDGET");
     int is_on;
     return text && CHOICE(switches, text, &is_on) && !is_on;
+}
+
+int pqb_settings_has_port(uint16_t port)
+{
+    uint16_t fresh[PQB_SETTINGS_PORTS] = {0};
+    const uint16_t *known = settings.port;
+    if (!atomic_load(&are_read)) {
+        const char *text = variable("PQBUDGET_PORTS");
+        if (!text || !read_ports(text, fresh)) {
+            memset(fresh, 0, sizeof fresh);
+            fresh[0] = PQB_SETTINGS_PORT;
+        }
+        known = fresh;
+    }
+    for (unsigned i = 0; i < PQB_SETTINGS_PORTS && known[i]; i++)
+        if (known[i] == port)
+            return 1;
+    return 0;
 }
 
 const struct pqb_settings *pqb_settings(void)

@@ -6,6 +6,7 @@
 #include "ledger/layout.h"
 
 #define PQB_SETTINGS_PORTS 16
+#define PQB_SETTINGS_PORT 5432
 #define PQB_YIELD_OFF UINT32_MAX
 
 #define PQB_DOORS_LIBPQ 1u
@@ -29,6 +30,9 @@ struct pqb_settings {
 
 /* True if PQBUDGET=off. Says nothing and opens nothing, at any time. */
 int pqb_settings_is_off(void);
+
+/* Whether PQBUDGET_PORTS has this port. Says nothing: any program connects to something. */
+int pqb_settings_has_port(uint16_t port);
 
 /* Warns about what makes no sense, the first time. */
 const struct pqb_settings *pqb_settings(void);

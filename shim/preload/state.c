@@ -8,49 +8,76 @@
 
 __thread struct pqb_thread pqb_thread __attribute__((tls_model("initial-exec")));
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static _Atomic int has_fork_handlers;
-static __thread int is_forking __attribute__((tls_model("initial-exec")));
+/* In the order in which they are taken. */
+static pthread_mutex_t mutexes[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER};
+#define SOCKETS 0
+#define TABLES 1
 
-static int take(void)
+static _Atomic int has_fork_handlers;
+static __thread int is_forking[2] __attribute__((tls_model("initial-exec")));
+
+static int take(unsigned which)
 {
     struct timespec until;
-    if (!pthread_mutex_trylock(&mutex))
+    if (!pthread_mutex_trylock(&mutexes[which]))
         return 1;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += PATIENCE;
-    return !pthread_mutex_timedlock(&mutex, &until);
+    return !pthread_mutex_timedlock(&mutexes[which], &until);
 }
 
-/* The tables must not be half changed in a child. Nobody keeps the lock for longer than a search;
- * not to be had, it belongs to a thread that is not here. The program's own fork handlers may run
- * while it is held, and close connections. */
+/* The tables must not be half changed in a child. Nobody keeps the locks for long; not to be had,
+ * one belongs to a thread that is not here. The program's own fork handlers may run while they are
+ * held, and close connections. */
 static void before_fork(void)
 {
-    is_forking = take();
+    for (unsigned i = 0; i < 2; i++)
+        is_forking[i] = take(i);
 }
 
 static void after_fork(void)
 {
-    if (is_forking)
-        pthread_mutex_unlock(&mutex);
-    is_forking = 0;
+    for (unsigned i = 2; i-- > 0;) {
+        if (is_forking[i])
+            pthread_mutex_unlock(&mutexes[i]);
+        is_forking[i] = 0;
+    }
 }
 
-int pqb_state_lock(struct pqb_process_hold *hold)
+static int lock(unsigned which, struct pqb_process_hold *hold)
 {
     if (!atomic_load(&has_fork_handlers) && !atomic_exchange(&has_fork_handlers, 1))
         pthread_atfork(before_fork, after_fork, after_fork);
     pqb_process_quiet(hold);
-    if (is_forking || take())
+    if (is_forking[which] || take(which))
         return 1;
     pqb_process_loud(hold);
     return 0;
 }
 
+static void unlock(unsigned which, const struct pqb_process_hold *hold)
+{
+    if (!is_forking[which])
+        pthread_mutex_unlock(&mutexes[which]);
+    pqb_process_loud(hold);
+}
+
+int pqb_state_lock(struct pqb_process_hold *hold)
+{
+    return lock(TABLES, hold);
+}
+
 void pqb_state_unlock(const struct pqb_process_hold *hold)
 {
-    if (!is_forking)
-        pthread_mutex_unlock(&mutex);
-    pqb_process_loud(hold);
+    unlock(TABLES, hold);
+}
+
+int pqb_state_lock_sockets(struct pqb_process_hold *hold)
+{
+    return lock(SOCKETS, hold);
+}
+
+void pqb_state_unlock_sockets(const struct pqb_process_hold *hold)
+{
+    unlock(SOCKETS, hold);
 }

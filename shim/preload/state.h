@@ -11,11 +11,14 @@
 
 #include "ledger/process.h"
 
+struct pqb_connection;
 struct pqb_libpq;
 
 struct pqb_thread {
     struct pqb_libpq *inside; /* the libpq that we have called, NULL = none */
     int refuses;              /* its connect() fails with EUSERS: there is no slot for it */
+    struct pqb_connection
+        *holds; /* what it connects is held for this one, which waits for a slot */
 };
 
 /* Initial-exec, so that signal handlers can use it. */
@@ -24,10 +27,10 @@ extern __thread struct pqb_thread pqb_thread
 
 /* Marks a call into a libpq. Returns what pqb_thread_leave must put back. For signal handlers too.
  */
-static inline struct pqb_thread pqb_thread_enter(struct pqb_libpq *pq, int refuses)
+static inline struct pqb_thread pqb_thread_enter(struct pqb_thread now)
 {
     struct pqb_thread before = pqb_thread;
-    pqb_thread = (struct pqb_thread){pq, refuses};
+    pqb_thread = now;
     return before;
 }
 
@@ -43,5 +46,10 @@ static inline void pqb_thread_leave(struct pqb_thread before)
  */
 int pqb_state_lock(struct pqb_process_hold *hold) __attribute__((warn_unused_result));
 void pqb_state_unlock(const struct pqb_process_hold *hold);
+
+/* The same for the sockets of the side door, and taken before the other one where both are. Held
+ * over calls of the ledger that don't wait. */
+int pqb_state_lock_sockets(struct pqb_process_hold *hold) __attribute__((warn_unused_result));
+void pqb_state_unlock_sockets(const struct pqb_process_hold *hold);
 
 #endif

@@ -37,19 +37,23 @@ static void hold(const char *app, const struct pqb_server_config *config, unsign
 }
 
 /* The detail for a server, with the seconds taken out: they are what they are. */
+/* Who speaks, at the beginning of every detail. */
+#define SAYER "pqbudget: "
+
 static const char *detail_for(struct pqb_refusal_case about)
 {
     static char detail[sizeof refusal.detail];
     memset(&refusal, 'x', sizeof refusal);
     pqb_refusal_for(&refusal, region, &about);
+    cr_assert(!strncmp(refusal.detail, SAYER, strlen(SAYER)));
+    const char *text = refusal.detail + strlen(SAYER);
     char *seconds = strstr(refusal.detail, "; waited ");
     if (!seconds)
-        return refusal.detail;
+        return text;
     seconds += strlen("; waited ");
     size_t length = strspn(seconds, "0123456789.");
     cr_assert_gt(length, 2);
-    snprintf(detail, sizeof detail, "%.*sT%s", (int)(seconds - refusal.detail), refusal.detail,
-             seconds + length);
+    snprintf(detail, sizeof detail, "%.*sT%s", (int)(seconds - text), text, seconds + length);
     return detail;
 }
 
@@ -198,7 +202,7 @@ Test(preload_refusal, long_names)
 Test(preload_refusal, without_a_ledger)
 {
     pqb_refusal_for_failure(&refusal, "/dev/shm/x: damaged");
-    cr_assert_str_eq(refusal.detail, "the budget cannot be used: /dev/shm/x: damaged.");
+    cr_assert_str_eq(refusal.detail, SAYER "the budget cannot be used: /dev/shm/x: damaged.");
     cr_assert_str_eq(refusal.hint, "PQBUDGET_FAIL=open would connect all the same, uncounted.");
 }
 
@@ -216,7 +220,7 @@ static void expect_message(const char *host, const char *port, const char *begin
 
 Test(preload_refusal, message)
 {
-    refusal = (struct pqb_refusal){.detail = "why.", .hint = "What to do."};
+    refusal = (struct pqb_refusal){.detail = SAYER "why.", .hint = "What to do."};
     expect_message("db", "5433", "connection to server at \"db\", port 5433");
     expect_message("10.1.2.3", "1", "connection to server at \"10.1.2.3\", port 1");
     expect_message(NULL, NULL, "connection to server at \"localhost\", port 5432");

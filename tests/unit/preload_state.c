@@ -13,8 +13,9 @@ static struct pqb_libpq *one_libpq = (void *)1, *another_libpq = (void *)2;
 
 Test(preload_state, marks_nest)
 {
-    struct pqb_thread outer = pqb_thread_enter(one_libpq, 1);
-    struct pqb_thread inner = pqb_thread_enter(another_libpq, 0);
+    struct pqb_thread outer =
+        pqb_thread_enter((struct pqb_thread){.inside = one_libpq, .refuses = 1});
+    struct pqb_thread inner = pqb_thread_enter((struct pqb_thread){.inside = another_libpq});
     cr_assert_eq(pqb_thread.inside, another_libpq);
     cr_assert_eq(pqb_thread.refuses, 0);
     pqb_thread_leave(inner);
@@ -35,7 +36,7 @@ Test(preload_state, a_mark_is_its_threads)
 {
     pthread_t thread;
     void *inside = one_libpq;
-    pqb_thread_enter(one_libpq, 1);
+    pqb_thread_enter((struct pqb_thread){.inside = one_libpq, .refuses = 1});
     pthread_create(&thread, NULL, mark_of_thread, NULL);
     pthread_join(thread, &inside);
     cr_assert_null(inside);

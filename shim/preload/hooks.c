@@ -1,0 +1,295 @@
+/* libc's functions, as programs call them. For a descriptor that is not watched each costs one load
+ * and one branch. */
+#include "preload/descriptor.h"
+#include "preload/libc.h"
+#include "preload/library.h"
+#include "preload/side.h"
+
+#include <errno.h>
+#include <limits.h>
+
+#define EXPORTED __attribute__((visibility("default")))
+
+static struct iovec one_part(const void *bytes, size_t size)
+{
+    return (struct iovec){(void *)(uintptr_t)bytes, size};
+}
+
+/* A refused connection of the front door fails, so that libpq makes a real PGconn in CONNECTION_BAD
+ * and no packet leaves; its others are charged there already. */
+EXPORTED int connect(int fd, const struct sockaddr *address, socklen_t length)
+{
+    if (!pqb_libpq_inside(__builtin_return_address(0)))
+        return pqb_side_connect(fd, address, length, NULL);
+    if (pqb_thread.refuses) {
+        errno = EUSERS;
+        return -1;
+    }
+    return pqb_thread.holds ? pqb_side_connect(fd, address, length, pqb_thread.holds)
+                            : libc_connect(fd, address, length);
+}
+
+/* ---- writing ---- */
+
+static int writes(int fd, const struct iovec *part, int parts, int flags, ssize_t *result)
+{
+    int is_plain = !(flags & (MSG_OOB | MSG_ZEROCOPY));
+    return pqb_side_write(fd, part, parts, is_plain, result);
+}
+
+#define WATCHED(fd, what) __builtin_expect(pqb_descriptor_is_watched((fd), (what)), 0)
+
+/* Apart, so that the way of all others is two instructions and a jump. */
+#define APART static __attribute__((noinline))
+
+APART ssize_t write_watched(int fd, const void *from, size_t size)
+{
+    ssize_t result;
+    struct iovec part = one_part(from, size);
+    return writes(fd, &part, 1, 0, &result) ? result : libc_write(fd, from, size);
+}
+
+EXPORTED ssize_t write(int fd, const void *from, size_t size)
+{
+    return WATCHED(fd, PQB_WATCH_WRITES) ? write_watched(fd, from, size)
+                                         : libc_write(fd, from, size);
+}
+
+APART ssize_t writev_watched(int fd, const struct iovec *part, int parts)
+{
+    ssize_t result;
+    return parts > 0 && parts <= IOV_MAX && writes(fd, part, parts, 0, &result)
+               ? result
+               : libc_writev(fd, part, parts);
+}
+
+EXPORTED ssize_t writev(int fd, const struct iovec *part, int parts)
+{
+    return WATCHED(fd, PQB_WATCH_WRITES) ? writev_watched(fd, part, parts)
+                                         : libc_writev(fd, part, parts);
+}
+
+APART ssize_t send_watched(int fd, const void *from, size_t size, int flags)
+{
+    ssize_t result;
+    struct iovec part = one_part(from, size);
+    return writes(fd, &part, 1, flags, &result) ? result : libc_send(fd, from, size, flags);
+}
+
+EXPORTED ssize_t send(int fd, const void *from, size_t size, int flags)
+{
+    return WATCHED(fd, PQB_WATCH_WRITES) ? send_watched(fd, from, size, flags)
+                                         : libc_send(fd, from, size, flags);
+}
+
+EXPORTED ssize_t sendto(int fd, const void *from, size_t size, int flags, const struct sockaddr *to,
+                        socklen_t length)
+{
+    return WATCHED(fd, PQB_WATCH_WRITES) && !to ? send_watched(fd, from, size, flags)
+                                                : libc_sendto(fd, from, size, flags, to, length);
+}
+
+static int is_simple(const struct msghdr *message)
+{
+    return !message->msg_controllen && message->msg_iovlen <= IOV_MAX;
+}
+
+EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
+{
+    ssize_t result;
+    if (WATCHED(fd, PQB_WATCH_WRITES) && message &&
+        pqb_side_write(fd, message->msg_iov, (int)message->msg_iovlen,
+                       is_simple(message) && !(flags & (MSG_OOB | MSG_ZEROCOPY)), &result))
+        return result;
+    return libc_sendmsg(fd, message, flags);
+}
+
+EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, int flags)
+{
+    if (!WATCHED(fd, PQB_WATCH_WRITES) || !message)
+        return libc_sendmmsg(fd, message, messages, flags);
+    for (unsigned i = 0; i < messages; i++) {
+        ssize_t sent = sendmsg(fd, &message[i].msg_hdr, flags);
+        if (sent < 0)
+            return i ? (int)i : -1;
+        message[i].msg_len = (unsigned)sent;
+    }
+    return (int)messages;
+}
+
+/* ---- reading ---- */
+
+/* `call` is the real function's. */
+#define READ(fd, part, parts, flags, call)                                                         \
+    ({                                                                                             \
+        ssize_t result_;                                                                           \
+        if (!pqb_side_read((fd), (part), (parts), (flags), &result_))                              \
+            result_ = pqb_side_have_read((fd), (part), (parts), (flags), (call));                  \
+        result_;                                                                                   \
+    })
+
+APART ssize_t read_watched(int fd, void *to, size_t size)
+{
+    struct iovec part = one_part(to, size);
+    return READ(fd, &part, 1, 0, libc_read(fd, to, size));
+}
+
+EXPORTED ssize_t read(int fd, void *to, size_t size)
+{
+    return WATCHED(fd, PQB_WATCH_READS) ? read_watched(fd, to, size) : libc_read(fd, to, size);
+}
+
+APART ssize_t readv_watched(int fd, const struct iovec *part, int parts)
+{
+    return parts > 0 && parts <= IOV_MAX ? READ(fd, part, parts, 0, libc_readv(fd, part, parts))
+                                         : libc_readv(fd, part, parts);
+}
+
+EXPORTED ssize_t readv(int fd, const struct iovec *part, int parts)
+{
+    return WATCHED(fd, PQB_WATCH_READS) ? readv_watched(fd, part, parts)
+                                        : libc_readv(fd, part, parts);
+}
+
+APART ssize_t recv_watched(int fd, void *to, size_t size, int flags)
+{
+    struct iovec part = one_part(to, size);
+    return READ(fd, &part, 1, flags, libc_recv(fd, to, size, flags));
+}
+
+EXPORTED ssize_t recv(int fd, void *to, size_t size, int flags)
+{
+    return WATCHED(fd, PQB_WATCH_READS) ? recv_watched(fd, to, size, flags)
+                                        : libc_recv(fd, to, size, flags);
+}
+
+APART ssize_t recvfrom_watched(int fd, void *to, size_t size, int flags, struct sockaddr *from,
+                               socklen_t *length)
+{
+    struct iovec part = one_part(to, size);
+    return READ(fd, &part, 1, flags, libc_recvfrom(fd, to, size, flags, from, length));
+}
+
+EXPORTED ssize_t recvfrom(int fd, void *to, size_t size, int flags, struct sockaddr *from,
+                          socklen_t *length)
+{
+    return WATCHED(fd, PQB_WATCH_READS) ? recvfrom_watched(fd, to, size, flags, from, length)
+                                        : libc_recvfrom(fd, to, size, flags, from, length);
+}
+
+EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
+{
+    ssize_t result;
+    if (!WATCHED(fd, PQB_WATCH_READS) || !message || message->msg_iovlen > IOV_MAX)
+        return libc_recvmsg(fd, message, flags);
+    const struct iovec *part = message->msg_iov;
+    int parts = (int)message->msg_iovlen;
+    if (pqb_side_read(fd, part, parts, flags, &result)) {
+        message->msg_controllen = 0;
+        message->msg_namelen = 0;
+        message->msg_flags = 0;
+        return result;
+    }
+    result = libc_recvmsg(fd, message, flags);
+    return pqb_side_have_read(fd, part, parts, flags, result);
+}
+
+EXPORTED ssize_t __read_chk(int fd, void *to, size_t size, size_t room);
+EXPORTED ssize_t __read_chk(int fd, void *to, size_t size, size_t room)
+{
+    return WATCHED(fd, PQB_WATCH_READS) && size <= room ? read_watched(fd, to, size)
+                                                        : libc___read_chk(fd, to, size, room);
+}
+
+EXPORTED ssize_t __recv_chk(int fd, void *to, size_t size, size_t room, int flags);
+EXPORTED ssize_t __recv_chk(int fd, void *to, size_t size, size_t room, int flags)
+{
+    return WATCHED(fd, PQB_WATCH_READS) && size <= room
+               ? recv_watched(fd, to, size, flags)
+               : libc___recv_chk(fd, to, size, room, flags);
+}
+
+EXPORTED ssize_t __recvfrom_chk(int fd, void *to, size_t size, size_t room, int flags,
+                                struct sockaddr *from, socklen_t *length);
+EXPORTED ssize_t __recvfrom_chk(int fd, void *to, size_t size, size_t room, int flags,
+                                struct sockaddr *from, socklen_t *length)
+{
+    return WATCHED(fd, PQB_WATCH_READS) && size <= room
+               ? recvfrom_watched(fd, to, size, flags, from, length)
+               : libc___recvfrom_chk(fd, to, size, room, flags, from, length);
+}
+
+/* ---- ending ---- */
+
+APART int close_watched(int fd)
+{
+    struct pqb_socket *socket = pqb_side_closing(fd);
+    int result = libc_close(fd);
+    pqb_side_closed(socket);
+    return result;
+}
+
+EXPORTED int close(int fd)
+{
+    return WATCHED(fd, PQB_WATCH_END) ? close_watched(fd) : libc_close(fd);
+}
+
+/* Those of a range are let go one by one, the rest by the real function. */
+static void close_range_watched(int first, unsigned last)
+{
+    for (int fd = pqb_descriptor_next(first, last); fd >= 0; fd = pqb_descriptor_next(fd + 1, last))
+        close(fd);
+}
+
+EXPORTED int close_range(unsigned first, unsigned last, int flags)
+{
+    if (!flags && first <= INT_MAX)
+        close_range_watched((int)first, last);
+    return libc_close_range(first, last, flags);
+}
+
+EXPORTED void closefrom(int first)
+{
+    close_range_watched(first, UINT_MAX);
+    libc_closefrom(first);
+}
+
+EXPORTED int shutdown(int fd, int how)
+{
+    return WATCHED(fd, PQB_WATCH_END) && pqb_side_shutdown(fd, how) ? 0 : libc_shutdown(fd, how);
+}
+
+EXPORTED int dup(int fd)
+{
+    int to = libc_dup(fd);
+    if (to >= 0 && WATCHED(fd, PQB_WATCH_END))
+        pqb_side_duplicated(fd, to);
+    return to;
+}
+
+EXPORTED int dup2(int fd, int to)
+{
+    struct pqb_socket *socket =
+        fd != to && WATCHED(to, PQB_WATCH_END) ? pqb_side_closing(to) : NULL;
+    int result = libc_dup2(fd, to);
+    pqb_side_closed(socket);
+    if (result >= 0 && fd != to && WATCHED(fd, PQB_WATCH_END))
+        pqb_side_duplicated(fd, to);
+    return result;
+}
+
+EXPORTED int dup3(int fd, int to, int flags)
+{
+    struct pqb_socket *socket =
+        fd != to && WATCHED(to, PQB_WATCH_END) ? pqb_side_closing(to) : NULL;
+    int result = libc_dup3(fd, to, flags);
+    pqb_side_closed(socket);
+    if (result >= 0 && WATCHED(fd, PQB_WATCH_END))
+        pqb_side_duplicated(fd, to);
+    return result;
+}
+
+EXPORTED int getpeername(int fd, struct sockaddr *address, socklen_t *length)
+{
+    return libc_getpeername(fd, address, length);
+}

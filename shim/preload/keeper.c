@@ -1,0 +1,77 @@
+#include "preload/keeper.h"
+
+#include "ledger/tick.h"
+#include "ledger/wait.h"
+#include "preload/side.h"
+#include "preload/state.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <unistd.h>
+
+#define STACK (256u << 10)
+#define FLUSH_MS 1
+
+/* The process that has a keeper. A forked child has none, whatever its parent had. */
+static int32_t keeper_of;
+
+/* Until a grant rings, or the next tick; while bytes wait to be sent, until they can be. */
+static void rest(const struct pqb_side_wait *wait)
+{
+    if (wait->flush >= 0) {
+        struct pollfd room = {.fd = wait->flush, .events = POLLOUT};
+        poll(&room, 1, FLUSH_MS);
+    } else if (wait->region && !pqb_region_check(wait->region)) {
+        pqb_futex_wait(pqb_wait_bell(wait->region), wait->heard, pqb_now() + PQB_TICK_HOT, 1);
+    }
+}
+
+/* One round. 0 if nothing is held any more: the keeper is gone then. */
+static int round_of_keeping(void)
+{
+    struct pqb_process_hold hold;
+    struct pqb_side_wait wait;
+    if (!pqb_state_lock_sockets(&hold))
+        return 1;
+    int is_needed = pqb_side_keep(&wait);
+    if (!is_needed)
+        keeper_of = 0;
+    pqb_state_unlock_sockets(&hold);
+    int is_usable = 1;
+    for (unsigned i = 0; i < wait.servers && is_usable; i++)
+        is_usable = !pqb_tick(wait.region, wait.server[i], NULL);
+    if (is_needed)
+        rest(&wait);
+    if (wait.region)
+        pqb_region_unpin(wait.region);
+    return is_needed;
+}
+
+static void *keep(void *unused)
+{
+    (void)unused;
+    while (round_of_keeping())
+        ;
+    return NULL;
+}
+
+int pqb_keeper_start(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int32_t pid = (int32_t)getpid();
+    if (keeper_of == pid)
+        return 1;
+    if (pthread_attr_init(&attributes))
+        return 0;
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, STACK);
+    int saved = errno; /* the caller has all signals blocked, and so has the thread */
+    if (!pthread_create(&thread, &attributes, keep, NULL))
+        keeper_of = pid;
+    pthread_attr_destroy(&attributes);
+    errno = saved;
+    return keeper_of == pid;
+}

@@ -1,0 +1,71 @@
+/*
+ * The side door: PostgreSQL's protocol as it passes through libc's socket functions, for programs
+ * that speak it without libpq.
+ *
+ * A connect() to an address that may be a server's makes a socket a candidate. The first bytes
+ * written decide what it is. One that wants a connection takes a claim; without a slot its bytes
+ * are held, the client waits for the server's answer as it would anyway, and the keeper sends them
+ * when the claim is granted, or makes the client read a refusal when its time is up.
+ *
+ * Each function is called by a hook for a descriptor that is watched. 0 = not handled: the hook
+ * calls the real function.
+ */
+#ifndef PQB_PRELOAD_SIDE_H
+#define PQB_PRELOAD_SIDE_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+/* The whole of connect(): decides, and calls the real one. With `held_for`, what is written is held
+ * until that connection of the front door has its slot. */
+struct pqb_connection;
+int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
+                     struct pqb_connection *held_for);
+
+/* A front-door connection is not held any more (it ends, or was waited for otherwise): its sockets
+ * are let alone. Afterwards its hold tells how far it came. */
+void pqb_side_release(struct pqb_connection *connection);
+
+/* What its hold has come to: enum of struct pqb_hold. */
+int pqb_side_outcome(struct pqb_connection *connection);
+
+/* `is_plain` is 0 for a write that can't be held: with ancillary data, MSG_OOB, MSG_ZEROCOPY. */
+int pqb_side_write(int fd, const struct iovec *part, int parts, int is_plain, ssize_t *result);
+
+/* Before a read: bytes of ours may be there for the client. */
+int pqb_side_read(int fd, const struct iovec *part, int parts, int flags, ssize_t *result);
+
+/* After a read that returned `result` bytes into `part`: what the server said; or, if the read came
+ * to an end because we ended it, what the client shall have instead. Returns the read's result. */
+ssize_t pqb_side_have_read(int fd, const struct iovec *part, int parts, int flags, ssize_t result);
+
+/* Before and after a number is closed, or something else is put there. */
+struct pqb_socket *pqb_side_closing(int fd);
+void pqb_side_closed(struct pqb_socket *socket);
+
+/* The client ends its side. 1 if the real call is not to be made. */
+int pqb_side_shutdown(int fd, int how);
+
+/* `fd` has been duplicated to `to`. */
+void pqb_side_duplicated(int fd, int to);
+
+/* ---- for the keeper ---- */
+
+#define PQB_SIDE_SERVERS 8
+
+/* What the keeper waits for. */
+struct pqb_side_wait {
+    struct pqb_region *region; /* pinned; NULL = nothing waits for a grant */
+    uint32_t heard;            /* its bell, as it was before the claims were asked */
+    unsigned servers;          /* where there are claims waiting */
+    unsigned server[PQB_SIDE_SERVERS];
+    int flush; /* a descriptor with bytes that could not be sent yet; -1 = none */
+};
+
+/* Moves every held socket on. 0 if nothing is held any more. With the lock held. */
+int pqb_side_keep(struct pqb_side_wait *wait);
+
+#endif
