@@ -192,6 +192,29 @@ Test(loading, what_is_not_libpq_s_is_looked_up_as_ever)
     content(guest);
 }
 
+/* What was found in a library must not be called when the library has gone. */
+Test(loading, a_plugin_is_unloaded_and_loaded_again)
+{
+    struct guest *guest =
+        LOADER(NOTHING, "plugin", CLIENT, "local", "plain", "connectdb", LOCAL, "finish", "unload",
+               "plugin", CLIENT, "local", "tail", "connectdb", LOCAL, "pause", "finish", "unload",
+               "ffi", COPY, "connectdb", LOCAL, "finish", "unload", "pause", "ffi", COPY,
+               "connectdb", LOCAL, "pause", "finish", "pause");
+    hear_start(guest, "ok ");
+    hear(guest, "unloaded 0");
+    hear_start(guest, "ok ");
+    hear(guest, "ready");
+    cr_assert_eq(ground_in(PQB_CLAIM_OPEN), 1);
+    guest_go(guest);
+    hear(guest, "unloaded 0");
+    hear_start(guest, "ok ");
+    hear(guest, "unloaded 0");
+    hear(guest, "ready");
+    all_given_back();
+    guest_go(guest);
+    counted_until_finished(guest);
+}
+
 Test(loading, a_library_that_is_not_there)
 {
     struct guest *guest = LOADER(NOTHING, "load", "nosuch.so", "load", CLIENT);
