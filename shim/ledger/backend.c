@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +15,7 @@
 
 struct process_facts {
     char name[32];
+    char state;
     int32_t parent;
     uint64_t start;
 };
@@ -41,7 +43,9 @@ static int process_facts(int32_t pid, struct process_facts *facts)
     for (unsigned number = 3; number <= 22; number++) {
         if (!(field = strchr(field + 1, ' ')))
             return 0;
-        if (number == 4)
+        if (number == 3)
+            facts->state = field[1];
+        else if (number == 4)
             facts->parent = (int32_t)strtol(field, NULL, 10);
     }
     facts->start = strtoull(field, NULL, 10);
@@ -95,6 +99,18 @@ static int has_exited(int pidfd)
     return poll(&poll_for, 1, 0) > 0 && (poll_for.revents & POLLIN);
 }
 
+/* Where there is no pidfd to be had: an old kernel, a container's filter, no descriptor left. A pid
+ * that nobody has is sure, whatever /proc hides; a zombie and another's start time only it tells.
+ */
+static int is_gone_without_pidfd(int32_t pid, uint64_t start)
+{
+    struct process_facts facts;
+    if (pid > 0 && kill(pid, 0) && errno == ESRCH)
+        return 1;
+    return process_facts(pid, &facts) &&
+           (facts.state == 'Z' || facts.state == 'X' || (start && facts.start != start));
+}
+
 int pqb_backend_watch(int32_t pid, uint64_t start)
 {
     int saved = errno;
@@ -102,7 +118,8 @@ int pqb_backend_watch(int32_t pid, uint64_t start)
     int result = pidfd;
     struct process_facts facts;
     if (pidfd < 0) {
-        result = errno == ESRCH ? PQB_BACKEND_GONE : PQB_BACKEND_UNKNOWN;
+        result = errno == ESRCH || is_gone_without_pidfd(pid, start) ? PQB_BACKEND_GONE
+                                                                     : PQB_BACKEND_UNKNOWN;
     } else if (has_exited(pidfd) || (start && process_facts(pid, &facts) && facts.start != start)) {
         pqb_close(pidfd);
         result = PQB_BACKEND_GONE;

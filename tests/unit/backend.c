@@ -5,10 +5,14 @@
 
 #include <criterion/criterion.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -121,4 +125,45 @@ Test(backend, leaves_no_descriptor_open)
     }
     cr_assert_eq(support_descriptors(), descriptors);
     support_kill(pid);
+}
+
+/* As an old kernel answers, or a container that filters what it doesn't know. */
+static void forbid_pidfds(void)
+{
+    struct sock_filter filter[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_open, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof filter / sizeof *filter, .filter = filter};
+    expect(!prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    expect(!prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program));
+}
+
+static void know_the_end_without_a_pidfd(void)
+{
+    prctl(PR_SET_NAME, "postgres");
+    pid_t pid = support_fork();
+    if (!pid)
+        support_linger();
+    uint64_t start = pqb_backend_start(pid);
+    expect(start);
+    forbid_pidfds();
+    errno = ENOTTY;
+    expect(pqb_backend_watch(pid, start) == PQB_BACKEND_UNKNOWN);
+    expect(!pqb_backend_has_exited(pid, start));
+    expect(pqb_backend_has_exited(pid, start + 1));
+    expect(errno == ENOTTY);
+    kill(pid, SIGKILL);
+    siginfo_t info;
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    expect(pqb_backend_has_exited(pid, start)); /* a zombie */
+    support_reap(pid);
+    expect(pqb_backend_has_exited(pid, start));
+}
+
+Test(backend, that_exited_is_gone_also_where_pidfds_are_forbidden)
+{
+    cr_assert_eq(support_apart(know_the_end_without_a_pidfd), 0);
 }
