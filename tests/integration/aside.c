@@ -54,9 +54,10 @@ static void cancels(const char *cancel)
     hear(guest, "sent 1");
     hear(guest, "ready");
     int backend = ground_claim()->backend_pid;
-    cr_assert(wait_until(*ground_ask("select 1 from pg_stat_activity where pid = %d and state = "
-                                     "'active' and wait_event = 'PgSleep'",
-                                     backend)));
+    cr_assert(
+        wait_until(0 != *ground_ask("select 1 from pg_stat_activity where pid = %d and state = "
+                                    "'active' and wait_event = 'PgSleep'",
+                                    backend)));
     guest_go(guest);
     hear(guest, "cancel 1");
     hear(guest, "ERROR:  canceling statement due to user request");
@@ -88,8 +89,9 @@ Test(aside, cancel_inside_a_signal_handler)
     int backend = ground_claim()->backend_pid;
     guest_go(guest);
     hear(guest, "going");
-    cr_assert(wait_until(*ground_ask(
-        "select 1 from pg_stat_activity where pid = %d and wait_event = 'PgSleep'", backend)));
+    cr_assert(wait_until(
+        0 != *ground_ask("select 1 from pg_stat_activity where pid = %d and wait_event = 'PgSleep'",
+                         backend)));
     kill(guest->pid, SIGINT);
     hear(guest, "cancelled 1 ERROR:  canceling statement due to user request");
     hear(guest, "1");

@@ -175,3 +175,26 @@ Test(naming, a_peer_s_address_is_learnt)
     cr_assert_eq(used_of(ground_text("db.test:%s", ground_port())), 1);
     content(guest);
 }
+/* A service names host and port, as does PGSERVICE. */
+Test(naming, a_service)
+{
+    char path[] = "/tmp/pqbudget-service.XXXXXX";
+    int file = mkstemp(path);
+    dprintf(file, "[shop]\nhost=127.0.0.1\nport=%s\ndbname=postgres\n", ground_port());
+    const char *service_file = ground_text("PGSERVICEFILE=%s", path);
+    struct guest *guest =
+        guest_doors(WORDS(service_file, "PGHOST", "PGPORT"), "connectdb", "service=shop", "pause");
+    hear_start(guest, "ok ");
+    hear(guest, "ready");
+    cr_assert_eq(used_of(ground_key()), 1);
+    content(guest);
+    all_given_back();
+    guest = guest_doors(WORDS(service_file, "PGHOST", "PGPORT", "PGSERVICE=shop"), "connectdb", "",
+                        "pause");
+    hear_start(guest, "ok ");
+    hear(guest, "ready");
+    cr_assert_eq(used_of(ground_key()), 1);
+    content(guest);
+    close(file);
+    unlink(path);
+}
