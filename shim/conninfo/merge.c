@@ -97,7 +97,8 @@ static enum pqb_status merge_options(const struct pqb_merge *merge, struct pqb_p
         !pqb_keywords_find(merge->known, "options"))
         return *settings ? PQB_REFUSED : PQB_OK;
 
-    /* In front of the program's when they are of the same string, behind PGOPTIONS and a service. */
+    /* In front of the program's when they are of the same string, behind PGOPTIONS and a service.
+     */
     const char *parts[] = {first, is_own ? settings : own, is_own ? own : settings, last};
     struct pqb_buffer buffer = {NULL, 0, 0, 0};
     int has_news = 0;
@@ -177,7 +178,8 @@ static enum pqb_status name_application(const struct pqb_merge *merge, struct pq
         status = tag(merge, name ? name : label, result);
         break;
     case PQB_NAMING_FILL:
-        if (!(fallback && *fallback) && !name && !in_options)
+        if (!(fallback && *fallback) && !name && !in_options &&
+            !pqb_params_get(merge->force, "fallback_application_name"))
             status = pqb_params_set(result, "fallback_application_name", label);
         break;
     }

@@ -314,7 +314,7 @@ struct pqb_decision pqb_trial_judge(struct pqb_trial *trial, const struct pqb_pi
     } else if (!known && !is_libpqs_ssl(trial, piece)) {
         judge_foreign(trial, piece, foreign, &decision);
         if (foreign->kind == PQB_FOREIGN_CONNECT_TIMEOUT)
-            decision.keeps_value = 0;
+            decision.keeps_value = decision.ruling == PQB_RULING_STAYS;
     }
     if (decision.ruling != PQB_RULING_STAYS)
         trial->has_changes = 1;

@@ -228,6 +228,8 @@ static const struct row {
     {"connect_timeout=0.0", "connect_timeout='0'", NOTHING},
     {"postgresql://h/db?connect_timeout=5s", NULL, NOTHING},
     {"postgresql://h/db?connectTimeout=5s", NULL, NOTHING},
+    {"connectTimeout=5s connectTimeout=", "connectTimeout='5s'", NOTHING},
+    {"max=3 connectTimeout=5s", "connectTimeout='5s'", CAPS(3)},
     {"postgresql://h/db?connectTimeout=", "postgresql://h/db", NOTHING},
     {"postgresql://h/db?connectTimeout=99999999999", "postgresql://h/db?connect_timeout=2147483647",
      NOTHING},

@@ -274,6 +274,8 @@ Test(merge, names_the_application)
          "application_name='web'"},
         {{.force = "application_name=x", .label = "web", .naming = PQB_NAMING_FORCE, .pooler = -1},
          "application_name='x'"},
+        {{.force = "fallback_application_name=''", .label = "web", .pooler = -1},
+         "fallback_application_name=''"},
         {{.label = "web", .naming = PQB_NAMING_OFF, .pooler = -1}, ""},
         /* tag */
         {{.label = "web", .naming = PQB_NAMING_TAG, .pooler = -1}, "application_name='web [4711]'"},
