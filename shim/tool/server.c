@@ -1,9 +1,9 @@
 #include "tool/server.h"
 
+#include "conninfo/value.h"
 #include "ledger/os.h"
 #include "ledger/registry.h"
 #include "tool/text.h"
-#include "conninfo/value.h"
 
 #include <stdio.h>
 

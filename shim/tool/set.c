@@ -1,7 +1,7 @@
 /* pqbudget set: changes a server's configuration while it is in use. */
+#include "conninfo/value.h"
 #include "ledger/steer.h"
 #include "tool/server.h"
-#include "conninfo/value.h"
 #include "tool/verbs.h"
 
 #include <stdio.h>

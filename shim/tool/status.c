@@ -1,9 +1,9 @@
 /* pqbudget status: what is in the ledger. Reads only; never waits for anybody. */
+#include "conninfo/value.h"
 #include "ledger/os.h"
 #include "tool/json.h"
 #include "tool/server.h"
 #include "tool/text.h"
-#include "conninfo/value.h"
 #include "tool/verbs.h"
 #include "tool/view.h"
 #include "tool/watch.h"

@@ -1,6 +1,6 @@
+#include "conninfo/value.h"
 #include "tool/table.h"
 #include "tool/text.h"
-#include "conninfo/value.h"
 #include "tool/view.h"
 
 #include <string.h>

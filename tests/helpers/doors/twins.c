@@ -164,7 +164,7 @@ static char *some_text(char *to, unsigned longest)
     static const char odd[] = "'\\\"= ,&?%:/@#\n\t\x01\x7f\xc3\xa4$;-+";
     unsigned length = chance(longest);
     for (unsigned i = 0; i < length; i++)
-        to[i] = chance(2) ? odd[chance(sizeof odd - 1)] : (char)('a' + chance(26));
+        to[i] = (char)(chance(2) ? odd[chance(sizeof odd - 1)] : (int)('a' + chance(26)));
     to[length] = 0;
     return to;
 }
