@@ -8,6 +8,7 @@
 #include "preload/budget.h"
 #include "preload/log.h"
 #include "preload/memory.h"
+#include "preload/protocol.h"
 #include "preload/service.h"
 #include "preload/settings.h"
 
@@ -163,22 +164,11 @@ static int read_own(struct saying *saying, const char *name, const char *conninf
     return 1;
 }
 
-static int is_replication(const struct pqb_params *params)
-{
-    static const char no[][6] = {"false", "off", "no", "0"};
-    const char *value = pqb_params_get(params, "replication");
-    if (!value || !*value)
-        return 0;
-    for (unsigned i = 0; i < sizeof no / sizeof *no; i++)
-        if (!strcasecmp(value, no[i]))
-            return 0;
-    return 1;
-}
-
 static void order_claim(struct pqb_order *order, const struct pqb_merge *merge,
                         const struct pqb_params *result, const struct pqb_wishes *wishes)
 {
-    if (is_replication(result) || pqb_merge_key(merge, result, order->server, sizeof order->server))
+    if (pqb_protocol_is_replication(pqb_params_get(result, "replication")) ||
+        pqb_merge_key(merge, result, order->server, sizeof order->server))
         *order->server = 0;
     order->is_pooled = merge->pooler >= 0 ? merge->pooler : pqb_server_is_pooler(order->server);
     order->cap = wishes->cap;

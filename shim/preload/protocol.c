@@ -96,7 +96,7 @@ static int abbreviates(const char *value, const char *word, size_t least)
 
 /* The server's rule: "database", or what its parse_bool takes for true. Of anything else that is
  * not false it makes an error, and no walsender. */
-static int asks_for_replication(const char *value)
+int pqb_protocol_is_replication(const char *value)
 {
     return value &&
            (!strcmp(value, "database") || abbreviates(value, "true", 1) ||
@@ -140,7 +140,7 @@ int pqb_protocol_startup(const char *bytes, size_t length, struct pqb_startup *o
     }
     if (at != last)
         return 0;
-    seen.is_replication = asks_for_replication(seen.replication);
+    seen.is_replication = pqb_protocol_is_replication(seen.replication);
     *out = seen;
     return 1;
 }

@@ -47,6 +47,10 @@ struct pqb_startup {
  * whole message. */
 int pqb_protocol_startup(const char *bytes, size_t length, struct pqb_startup *out);
 
+/* Whether this value of `replication` (NULL: none) makes a walsender of the connection, by the
+ * server's rule. */
+int pqb_protocol_is_replication(const char *value);
+
 /* ---- rewriting a StartupMessage ---- */
 
 enum pqb_change_mode {

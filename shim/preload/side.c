@@ -14,6 +14,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 /* ---- which descriptor is which socket ---- */
 
@@ -234,7 +235,8 @@ void pqb_side_closed(struct pqb_socket *socket)
     struct pqb_process_hold hold;
     int saved = errno;
     if (socket && lock(&hold)) {
-        pqb_socket_free(socket, 0);
+        /* A forked child's copy of it: the connection is its parent's. */
+        pqb_socket_free(socket, socket->pid != (int32_t)getpid());
         pqb_state_unlock_sockets(&hold);
     }
     errno = saved;

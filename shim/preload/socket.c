@@ -10,7 +10,7 @@
 #include "preload/libc.h"
 #include "preload/log.h"
 #include "preload/peer.h"
-#include "preload/settings.h"
+#include "preload/startup.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -370,12 +370,10 @@ static int read_startup(struct pqb_socket *socket, size_t whole)
 /* Gives it a name, and whatever else is set. */
 static void rewrite_startup(struct pqb_socket *socket, size_t whole)
 {
-    struct pqb_change name = {"application_name", pqb_budget_label(), PQB_CHANGE_FILL};
     char changed[PQB_STARTUP_BYTES];
     struct pqb_bytes fresh = {0}, *held = &socket->held;
-    if (pqb_settings()->naming != PQB_NAMING_FILL)
-        return;
-    size_t length = pqb_protocol_rewrite(held->at, whole, &name, 1, changed, sizeof changed);
+    size_t length = pqb_startup_rewrite(held->at, whole, pqb_server_is_pooler(socket->server),
+                                        changed, sizeof changed);
     if (length && bytes_add(&fresh, changed, length) &&
         bytes_add(&fresh, held->at + whole, held->length - whole)) {
         bytes_free(held);

@@ -152,7 +152,7 @@ static unsigned catch_up(struct reader *reader, const struct pqb_region *region)
             continue;
         }
         reader->stuck_since = 0;
-        pqb_server_key(region, event.server, server);
+        pqb_server_text(region, event.server, server);
         if (reader->is_json)
             write_json(&event, server);
         else

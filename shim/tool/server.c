@@ -27,7 +27,7 @@ unsigned pqb_server_find(const struct pqb_region *region, const char *key)
     return server < PQB_SERVERS ? server : PQB_NIL;
 }
 
-void pqb_server_key(const struct pqb_region *region, unsigned server, char key[PQB_SERVER_TEXT])
+void pqb_server_text(const struct pqb_region *region, unsigned server, char key[PQB_SERVER_TEXT])
 {
     *key = 0;
     if (server < PQB_SERVERS && region->map->server[server].taken == 1)
@@ -76,7 +76,7 @@ void pqb_server_print(const struct pqb_region *region, const char *key)
     if (server == PQB_NIL)
         return; /* made its way out meanwhile */
     struct pqb_server_config config = region->map->server[server].config;
-    pqb_server_key(region, server, name);
+    pqb_server_text(region, server, name);
     pqb_value_print_limit(limit, sizeof limit, config.limit);
     pqb_value_print_limit(logins, sizeof logins, config.logins ? config.logins : PQB_UNLIMITED);
     pqb_value_print_time(wait, sizeof wait, config.wait_ms);

@@ -11,7 +11,7 @@
 unsigned pqb_server_find(const struct pqb_region *region, const char *key);
 
 /* Its key, "" if the row is empty. */
-void pqb_server_key(const struct pqb_region *region, unsigned server, char key[PQB_SERVER_TEXT]);
+void pqb_server_text(const struct pqb_region *region, unsigned server, char key[PQB_SERVER_TEXT]);
 
 /* Its configuration, on stdout in one line. */
 void pqb_server_print(const struct pqb_region *region, const char *key);

@@ -39,7 +39,7 @@ static enum pqb_status find_server(const struct pqb_region *region, const struct
     *only = PQB_VIEW_ALL;
     if (!request->server)
         return PQB_OK;
-    pqb_server_key(region, pqb_server_find(region, request->server), key);
+    pqb_server_text(region, pqb_server_find(region, request->server), key);
     for (unsigned i = 0; *key && i < snapshot->servers; i++)
         if (!strcmp(snapshot->server[i].key, key))
             *only = i;
