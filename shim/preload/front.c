@@ -18,10 +18,13 @@ static int is_on(void)
     return pqb_budget_is_on() && (pqb_settings()->doors & PQB_DOORS_LIBPQ);
 }
 
-/* How this thread is marked while libpq works at a connection; NULL is one that nobody counts. */
+/* How this thread is marked while libpq works at a connection. NULL is one that nobody counts here;
+ * with this door shut the other one sees its socket. */
 static struct pqb_thread mark(struct pqb_libpq *pq, struct pqb_connection *connection)
 {
     struct pqb_thread now = {.inside = pq};
+    if (!connection && pqb_budget_is_on() && !(pqb_settings()->doors & PQB_DOORS_LIBPQ))
+        now.inside = NULL;
     if (connection) {
         now.refuses = connection->state == PQB_CONNECTION_REFUSED;
         now.holds = connection->state == PQB_CONNECTION_WAITING ? connection : NULL;
@@ -404,12 +407,21 @@ char *pqb_front_PQerrorMessage(struct pqb_libpq *pq, const struct pg_conn *conn)
 
 /* ---- those that are never charged ---- */
 
+/* Also in signal handlers: nothing but the mark. */
+#define ASIDE(pq, call)                                                                            \
+    ({                                                                                             \
+        struct pqb_thread before_ = pqb_thread_enter((struct pqb_thread){.inside = (pq)});         \
+        __auto_type result_ = (call);                                                              \
+        pqb_thread_leave(before_);                                                                 \
+        result_;                                                                                   \
+    })
+
 int pqb_front_PQping(struct pqb_libpq *pq, const char *conninfo)
 {
     struct pqb_order order;
     if (!pqb_budget_is_on() || !pqb_order_of_string(pq, conninfo, &order))
-        return CALL(pq, NULL, pq->PQping(conninfo));
-    int result = CALL(pq, NULL, pq->PQping(order.conninfo));
+        return ASIDE(pq, pq->PQping(conninfo));
+    int result = ASIDE(pq, pq->PQping(order.conninfo));
     pqb_order_clear(&order);
     return result;
 }
@@ -419,8 +431,8 @@ int pqb_front_PQpingParams(struct pqb_libpq *pq, const char *const *keywords,
 {
     struct pqb_order order;
     if (!pqb_budget_is_on() || !pqb_order_of_arrays(pq, keywords, values, expand_dbname, &order))
-        return CALL(pq, NULL, pq->PQpingParams(keywords, values, expand_dbname));
-    int result = CALL(pq, NULL, pq->PQping(order.conninfo));
+        return ASIDE(pq, pq->PQpingParams(keywords, values, expand_dbname));
+    int result = ASIDE(pq, pq->PQping(order.conninfo));
     pqb_order_clear(&order);
     return result;
 }
@@ -438,30 +450,32 @@ struct _PQconninfoOption *pqb_front_PQconninfoParse(struct pqb_libpq *pq, const 
  * handler: nothing here but the mark of the thread. */
 int pqb_front_PQcancel(struct pqb_libpq *pq, struct pg_cancel *cancel, char *errbuf, int errbufsize)
 {
-    return CALL(pq, NULL, pq->PQcancel(cancel, errbuf, errbufsize));
+    return ASIDE(pq, pq->PQcancel(cancel, errbuf, errbufsize));
 }
 
 int pqb_front_PQrequestCancel(struct pqb_libpq *pq, struct pg_conn *conn)
 {
-    return CALL(pq, NULL, pq->PQrequestCancel(conn));
+    return ASIDE(pq, pq->PQrequestCancel(conn));
 }
 
 int pqb_front_PQcancelBlocking(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    return CALL(pq, NULL, pq->PQcancelBlocking(conn));
+    return ASIDE(pq, pq->PQcancelBlocking(conn));
 }
 
 int pqb_front_PQcancelStart(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    return CALL(pq, NULL, pq->PQcancelStart(conn));
+    return ASIDE(pq, pq->PQcancelStart(conn));
 }
 
 int pqb_front_PQcancelPoll(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    return CALL(pq, NULL, pq->PQcancelPoll(conn));
+    return ASIDE(pq, pq->PQcancelPoll(conn));
 }
 
 void pqb_front_PQcancelReset(struct pqb_libpq *pq, struct pg_cancel_conn *conn)
 {
-    CALL_VOID(pq, NULL, pq->PQcancelReset(conn));
+    struct pqb_thread before = pqb_thread_enter((struct pqb_thread){.inside = pq});
+    pq->PQcancelReset(conn);
+    pqb_thread_leave(before);
 }

@@ -6,6 +6,7 @@
 #include "preload/connection.h"
 #include "preload/descriptor.h"
 #include "preload/libc.h"
+#include "preload/ports.h"
 #include "preload/settings.h"
 #include "preload/socket.h"
 #include "preload/state.h"
@@ -62,7 +63,7 @@ static int is_candidate(int fd, const struct sockaddr *address, socklen_t length
     socklen_t type_size = sizeof type;
     if (!address || length < sizeof address->sa_family)
         return 0;
-    if (address->sa_family != AF_UNIX && !pqb_settings_has_port(port_of(address, length)))
+    if (address->sa_family != AF_UNIX && !pqb_ports_has(port_of(address, length)))
         return 0;
     return !pqb_server_key_of_address(key, size, address, length) && pqb_budget_is_on() &&
            (pqb_settings()->doors & PQB_DOORS_SOCKET) &&

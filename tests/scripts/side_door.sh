@@ -118,6 +118,18 @@ expect "held and let in" "ok after a while" "$(cat "$temp/out.waits")"
 exec 6>&-
 wait_until "its slot" empty
 
+# libpq's sockets, where only this door is open; and the port of a server that the ledger knows.
+granted() {
+    "$build/pqbudget" status --json | grep -o '"granted_total": *[0-9]*' | grep -o '[0-9]*$'
+}
+before=$(granted)
+expect "psql by the side door" 1 "$(PQBUDGET_DOORS=socket LD_PRELOAD=$build/libpqbudget.so psql -qAtXc 'select 1')"
+wait_until "its slot" empty
+expect "its grant" $((before + 1)) "$(granted)"
+expect "a port that is not in PQBUDGET_PORTS" ok "$(PQBUDGET_PORTS=1 wire open)"
+wait_until "its slot" empty
+expect "its grant" $((before + 2)) "$(granted)"
+
 # Twenty threads, two slots: each that closes lets one in; the rest are refused.
 [[ $(PQBUDGET_WAIT=500ms wire threads) == "53300 "*" ok 20" ]] || fail "twenty threads"
 wait_until "their slots" empty
