@@ -2,6 +2,7 @@
 
 #include "ledger/admission.h"
 #include "ledger/backend.h"
+#include "ledger/diag.h"
 #include "ledger/ending.h"
 #include "ledger/journal.h"
 #include "ledger/os.h"
@@ -100,6 +101,7 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     row->bell = request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : 0;
     atomic_store(&row->hot, 0);
     atomic_store(&row->tick, 0);
+    atomic_store(&row->socket_cookie, 0);
     text_copy(row->application_name, sizeof row->application_name, NULL);
     text_copy(row->user, sizeof row->user, NULL);
     text_copy(row->database, sizeof row->database, NULL);
@@ -257,6 +259,24 @@ enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_c
     return PQB_OK;
 }
 
+void pqb_claim_socket(const struct pqb_claim *claim, int fd)
+{
+    struct pqb_claim_row *row = row_of(claim);
+    struct pqb_diag diag = {0};
+    struct pqb_socket_place place;
+    uint64_t cookie;
+    if (pqb_region_check(claim->region) == PQB_DAMAGED)
+        return;
+    uint64_t ctl = atomic_load(&row->ctl);
+    if (ctl >> 32 == claim->generation && pqb_ctl_state(ctl) >= PQB_CLAIM_CONNECTING &&
+        pqb_ctl_state(ctl) <= PQB_CLAIM_OPEN && !atomic_load(&row->socket_cookie) &&
+        pqb_diag_find(&diag, fd, &cookie, &place)) {
+        row->socket_place = place;
+        atomic_store(&row->socket_cookie, cookie);
+    }
+    pqb_diag_close(&diag);
+}
+
 struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)
 {
     unsigned server = row_of(claim)->server;
@@ -291,9 +311,7 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
     uint64_t now = pqb_now(), ctl = readable ? atomic_load(&row->ctl) : 0;
     while (!given && ctl >> 32 == claim->generation && pqb_ctl_state(ctl) >= PQB_CLAIM_WAITING &&
            pqb_ctl_state(ctl) <= PQB_CLAIM_OPEN) {
-        int drains = pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && row->backend_seen;
-        given = pqb_ending_step(region->map, claim->index, ctl, now,
-                                drains ? now + PQB_DRAIN_CEILING : 0);
+        given = pqb_ending_close(region->map, claim->index, ctl, now);
         ctl = atomic_load(&row->ctl);
     }
     if (given)
@@ -306,6 +324,32 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
         pqb_visit_serve(region);
     *claim = (struct pqb_claim){0};
     pqb_region_unpin(region);
+}
+
+/* Where the kernel can't tell whether the socket lives on, the life lock decides alone: a forked
+ * child that has a copy of it has one of the socket too. */
+static int lives_on(const struct pqb_claim *claim)
+{
+    const struct pqb_claim_row *row = row_of(claim);
+    enum pqb_diag_answer answer = PQB_DIAG_UNKNOWN;
+    struct pqb_diag diag = {0};
+    if (pqb_region_check(claim->region) != PQB_DAMAGED &&
+        atomic_load(&row->ctl) >> 32 == claim->generation) {
+        struct pqb_socket_place place = row->socket_place;
+        answer = pqb_diag_ask(&diag, atomic_load(&row->socket_cookie), &place);
+        pqb_diag_close(&diag);
+    }
+    return answer == PQB_DIAG_UNKNOWN
+               ? pqb_life_is_shared(&claim->region->life, claim->index, claim->generation)
+               : answer == PQB_DIAG_EXISTS;
+}
+
+void pqb_claim_closed(struct pqb_claim *claim)
+{
+    if (claim->region && lives_on(claim))
+        pqb_claim_drop(claim);
+    else
+        pqb_claim_give(claim, PQB_END_CLOSED);
 }
 
 void pqb_claim_drop(struct pqb_claim *claim)

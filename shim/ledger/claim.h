@@ -71,6 +71,15 @@ enum pqb_status pqb_claim_take(const struct pqb_claim *claim) __attribute__((war
 enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)
     __attribute__((warn_unused_result));
 
+/* Connecting or connected by this socket, and by no other: it ends when the kernel knows the socket
+ * no more, in whatever process it was closed last, and by whatever road. Without effect where the
+ * kernel can't be asked for it: the life lock decides alone then. */
+void pqb_claim_socket(const struct pqb_claim *claim, int fd);
+
+/* This process has closed the socket. Gives the claim back, or drops it if the socket lives on: in
+ * a child or a parent, as a duplicate, passed on to somebody. */
+void pqb_claim_closed(struct pqb_claim *claim);
+
 /* Gives it back, in whatever state it is, and empties the handle. */
 void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end);
 

@@ -30,6 +30,12 @@ int pqb_ending_step(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64
     return 1;
 }
 
+int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)
+{
+    int drains = pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && map->claim[index].backend_seen;
+    return pqb_ending_step(map, index, ctl, now, drains ? now + PQB_DRAIN_CEILING : 0);
+}
+
 /* When the draining of a dead holder's claim ends at the latest; 0 = it need not drain. */
 static uint64_t drain_limit(const struct pqb_claim_row *row, const struct pqb_server_row *server,
                             int was_open, uint64_t now)

@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PQB_LAYOUT_VERSION 2u
+#define PQB_LAYOUT_VERSION 3u
 #define PQB_MAGIC 0x0a54474455425150ull /* "PQBUDGT\n" */
 
 #define PQB_GROUP_CLAIMS                                                                           \
@@ -83,6 +83,16 @@ enum pqb_booked {
     PQB_BOOKED_SLACK, /* a drainer that blocks nobody */
 };
 
+/* Where the kernel has a socket in its tables (diag.h): a TCP socket by its addresses and ports, in
+ * network byte order; a Unix socket by its inode, which then is local[0]. */
+struct pqb_socket_place {
+    uint64_t network; /* its network namespace */
+    uint32_t local[4], remote[4];
+    uint16_t family; /* AF_INET also for a v4-mapped one */
+    uint16_t local_port, remote_port;
+    uint16_t spare;
+};
+
 struct pqb_claim_row {
     _Atomic uint64_t ctl;
     uint64_t ticket;              /* guard */
@@ -116,6 +126,11 @@ struct pqb_claim_row {
     char user[40];
     char database[40];
     char command[64];
+    /* Of a claim of the socket door: its socket's cookie, 0 = not known. Written by the owner once,
+     * after the place, when it is CONNECTING or OPEN; who reads it checks afterwards that the
+     * generation has not changed. */
+    _Atomic uint64_t socket_cookie;
+    struct pqb_socket_place socket_place;
 };
 
 /* What one process has on one server. Guard. Free rows are chained through next. */
@@ -225,8 +240,9 @@ struct pqb_header {
     _Atomic uint64_t grants;  /* bumped before each grant; lets a reader see that none happened */
     _Atomic uint64_t reaper_until; /* somebody is looking for the dead until then */
     _Atomic uint32_t reap_cursor;
-    uint16_t account_free;     /* guard */
-    _Atomic uint16_t rebuilds; /* odd while the books are being rebuilt, and say nothing */
+    _Atomic uint32_t ask_cursor; /* where the last look for closed sockets ended */
+    uint16_t account_free;       /* guard */
+    _Atomic uint16_t rebuilds;   /* odd while the books are being rebuilt, and say nothing */
     _Atomic uint64_t next_event;
     uint64_t created_at_ns;                             /* CLOCK_REALTIME */
     _Atomic uint64_t busy[PQB_GROUPS];                  /* bit set: not FREE. A hint to find one */
@@ -250,7 +266,8 @@ struct pqb_layout {
 
 #define PQB_AT(type, field, offset)                                                                \
     _Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
-_Static_assert(sizeof(struct pqb_claim_row) == 320, "claim");
+_Static_assert(sizeof(struct pqb_claim_row) == 376, "claim");
+_Static_assert(sizeof(struct pqb_socket_place) == 48, "place");
 _Static_assert(sizeof(struct pqb_account_row) == 16, "account");
 _Static_assert(sizeof(struct pqb_app_row) == 96, "application");
 _Static_assert(sizeof(struct pqb_server_config) == 32, "configuration");
@@ -258,15 +275,17 @@ _Static_assert(sizeof(struct pqb_server_row) == 896, "server");
 _Static_assert(sizeof(struct pqb_alias_row) == 128, "alias");
 _Static_assert(sizeof(struct pqb_event_row) == 80, "event");
 _Static_assert(sizeof(struct pqb_identity) == 1312, "identity");
-_Static_assert(sizeof(struct pqb_header) == 40784, "header");
-_Static_assert(sizeof(struct pqb_layout) == 3580800, "ledger");
+_Static_assert(sizeof(struct pqb_header) == 40792, "header");
+_Static_assert(sizeof(struct pqb_layout) == 4143488, "ledger");
 _Static_assert(sizeof(struct pqb_layout) <= 4u << 20, "the bar of 4 MiB for 10,000 claims");
 PQB_AT(pqb_claim_row, server, 88);
 PQB_AT(pqb_claim_row, application_name, 112);
+PQB_AT(pqb_claim_row, socket_cookie, 320);
+PQB_AT(pqb_claim_row, socket_place, 328);
 PQB_AT(pqb_server_row, key, 384);
 PQB_AT(pqb_header, retired, 1312);
-PQB_AT(pqb_header, busy, 1384);
-PQB_AT(pqb_header, bell, 3920);
+PQB_AT(pqb_header, busy, 1392);
+PQB_AT(pqb_header, bell, 3928);
 PQB_AT(pqb_layout, server, 40832);
 PQB_AT(pqb_layout, claim, 365440);
 

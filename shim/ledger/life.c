@@ -175,6 +175,13 @@ void pqb_life_drop(struct pqb_life *life, unsigned index, uint32_t generation)
     errno = saved;
 }
 
+int pqb_life_is_shared(const struct pqb_life *life, unsigned index, uint32_t generation)
+{
+    const struct pqb_life_slot *slot = &life->slot[index];
+    return atomic_load(&slot->held) >> 32 == generation &&
+           atomic_load(&slot->forks) != pqb_process_forks();
+}
+
 enum pqb_status pqb_life_probe_open(const struct pqb_life *life, unsigned group, int *fd)
 {
     return group_open(life, group, fd);

@@ -60,6 +60,10 @@ void pqb_life_give(struct pqb_life *life, unsigned index, uint32_t generation, i
 /* Closes this process's copy and leaves the lock to the other copies. */
 void pqb_life_drop(struct pqb_life *life, unsigned index, uint32_t generation);
 
+/* May another process have a copy: was it inherited, or has this process forked since it was taken?
+ */
+int pqb_life_is_shared(const struct pqb_life *life, unsigned index, uint32_t generation);
+
 /* Opens a fresh description of `group` to ask through. Whoever asks through a description that
  * holds locks is not told of them. */
 enum pqb_status pqb_life_probe_open(const struct pqb_life *life, unsigned group, int *fd)

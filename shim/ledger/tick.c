@@ -1,6 +1,7 @@
 #include "ledger/tick.h"
 
 #include "ledger/admission.h"
+#include "ledger/diag.h"
 #include "ledger/ending.h"
 #include "ledger/os.h"
 #include "ledger/visit.h"
@@ -35,7 +36,21 @@ static void look_at_living(struct pqb_layout *map, unsigned index, uint64_t ctl,
         pqb_books_flag(map, index);
 }
 
-static void look_at(struct pqb_region *region, int probe, unsigned index, uint64_t now)
+/* Does the claim's socket still exist? What is read belongs to the control word that was read
+ * before, if that has not changed when it is ended. */
+static enum pqb_diag_answer ask_for(struct pqb_diag *diag, const struct pqb_layout *map,
+                                    unsigned index)
+{
+    const struct pqb_claim_row *claim = &map->claim[index];
+    uint64_t cookie = atomic_load(&claim->socket_cookie);
+    if (!cookie)
+        return PQB_DIAG_UNKNOWN;
+    struct pqb_socket_place place = claim->socket_place;
+    return pqb_diag_ask(diag, cookie, &place);
+}
+
+static void look_at(struct pqb_region *region, struct pqb_diag *diag, int probe, unsigned index,
+                    uint64_t now)
 {
     struct pqb_layout *map = region->map;
     uint64_t ctl = atomic_load(&map->claim[index].ctl);
@@ -45,11 +60,11 @@ static void look_at(struct pqb_region *region, int probe, unsigned index, uint64
     case PQB_CLAIM_CONNECTING:
     case PQB_CLAIM_OPEN: {
         /* The state was read before the lock: if that is gone, nobody but the dead owner was
-         * behind that state and generation. */
+         * behind that state and generation. Somebody may have the socket that he passed on. */
         int held = pqb_life_probe(probe, index);
         if (held > 0)
             look_at_living(map, index, ctl, now);
-        else if (!held)
+        else if (!held && ask_for(diag, map, index) != PQB_DIAG_EXISTS)
             pqb_ending_bury(map, index, ctl, now);
         break;
     }
@@ -80,10 +95,47 @@ static void rest(struct pqb_header *header, uint64_t since)
     atomic_store(&header->reaper_until, RESTS | (now + pause));
 }
 
-static void look(struct pqb_region *region, unsigned probes, int may_rest)
+/* What was closed past every hook while its process lives on. A claim that is still logging in is
+ * asked for as well: a client that loses patience closes it like any other. Once is enough, see
+ * diag.c. */
+static unsigned ask_for_those_of(struct pqb_region *region, struct pqb_diag *diag, unsigned group,
+                                 unsigned server, uint64_t now)
+{
+    struct pqb_layout *map = region->map;
+    uint64_t claims = atomic_load(&map->header.busy[group]);
+    unsigned asked = 0;
+    for (; claims; claims &= claims - 1) {
+        unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
+        uint64_t ctl = atomic_load(&map->claim[index].ctl);
+        if ((pqb_ctl_state(ctl) != PQB_CLAIM_OPEN && pqb_ctl_state(ctl) != PQB_CLAIM_CONNECTING) ||
+            !atomic_load(&map->claim[index].socket_cookie) ||
+            (server != PQB_NIL && map->claim[index].server != server))
+            continue;
+        asked++;
+        if (ask_for(diag, map, index) == PQB_DIAG_GONE)
+            pqb_ending_close(map, index, ctl, now);
+    }
+    return asked;
+}
+
+static void ask(struct pqb_region *region, struct pqb_diag *diag, unsigned asks, unsigned server,
+                uint64_t now)
+{
+    struct pqb_header *header = &region->map->header;
+    unsigned group = atomic_load(&header->ask_cursor) % PQB_GROUPS, asked = 0;
+    for (unsigned i = 0; i < PQB_GROUPS && asked < asks; i++, group = (group + 1) % PQB_GROUPS)
+        asked += ask_for_those_of(region, diag, group, server, now);
+    atomic_store(&header->ask_cursor, group);
+}
+
+/* `server`: whose sockets are asked after, at most `asks` and the rest of a group; PQB_NIL = all.
+ */
+static void look(struct pqb_region *region, unsigned probes, unsigned asks, unsigned server,
+                 int may_rest)
 {
     struct pqb_header *header = &region->map->header;
     uint64_t now = pqb_now(), stored = atomic_load(&header->reaper_until), until = stored & ~RESTS;
+    struct pqb_diag diag = {0};
     /* A time far ahead is left over from another boot, or damage. */
     if (now < until && until - now <= LOOK_AT_MOST && (may_rest || !(stored & RESTS)))
         return;
@@ -96,17 +148,19 @@ static void look(struct pqb_region *region, unsigned probes, int may_rest)
         if (!claims || pqb_life_probe_open(&region->life, group, &probe))
             continue;
         for (; claims; claims &= claims - 1, looked++)
-            look_at(region, probe, group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims),
-                    now);
+            look_at(region, &diag, probe,
+                    group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims), now);
         pqb_close(probe);
     }
     atomic_store(&header->reap_cursor, group);
+    ask(region, &diag, asks, server, now);
+    pqb_diag_close(&diag);
     rest(header, now);
 }
 
 void pqb_tick_look(struct pqb_region *region, unsigned probes)
 {
-    look(region, probes, 0);
+    look(region, probes, probes, PQB_NIL, 0);
 }
 
 static int drainers_block(const struct pqb_layout *map, unsigned server)
@@ -152,7 +206,7 @@ static enum pqb_status tick(struct pqb_region *region, unsigned server, int has_
         drainers->count = 0;
     enum pqb_status status = pqb_region_check(region);
     if (!status) {
-        look(region, PQB_TICK_PROBES, 1);
+        look(region, PQB_TICK_PROBES, PQB_TICK_SOCKETS, server, 1);
         if (!has_visited || pqb_books_pending(region->map) ||
             (drainers && drainers_block(region->map, server)))
             status = visit(region, server, drainers);

@@ -9,6 +9,7 @@
 #include "ledger/region.h"
 
 #define PQB_TICK_PROBES 2048 /* claims looked at in one tick: below a millisecond */
+#define PQB_TICK_SOCKETS 64  /* sockets asked after in one tick: each costs 1 to 8 us */
 #define PQB_TICK_DRAINERS 16
 
 /* Drainers of one server, for its first waiter to watch. */
@@ -21,7 +22,8 @@ struct pqb_drainers {
     } drainer[PQB_TICK_DRAINERS];
 };
 
-/* Looks at up to `probes` claims, wherever the last look stopped. Lock-free; one process at a time,
+/* Looks at up to `probes` claims, wherever the last look stopped, and asks after as many sockets of
+ * claims that are held (diag.h). Lock-free; one process at a time,
  * others return at once. Finds what is wrong, and flags it for whoever enters the guard next. Ticks
  * rest for some milliseconds after a look; who must know now looks himself. */
 void pqb_tick_look(struct pqb_region *region, unsigned probes);

@@ -17,9 +17,11 @@
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-    return "race:pqb_snapshot_take\n"  /* a copy between two equal control words */
-           "race:pqb_holders_look\n"   /* the same; words for a person */
-           "race_top:look_at\n"        /* flags a claim too many */
+    return "race:pqb_snapshot_take\n"    /* a copy between two equal control words */
+           "race:pqb_holders_look\n"     /* the same; words for a person */
+           "race_top:look_at\n"          /* flags a claim too many */
+           "race_top:ask_for_those_of\n" /* the same */
+           "race_top:ask_for\n"
            "race_top:drainers_block\n" /* visits once too often, or at the next tick */
            "race:pqb_ending_bury\n"    /* reads, then compare-and-swap */
            "race:pqb_ending_drained\n"
