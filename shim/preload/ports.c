@@ -63,7 +63,7 @@ static int ledger_has(uint16_t port)
         read_ledger(marks);
         read_at = now;
     }
-    int has = (marks[port / 64] >> port % 64) & 1;
+    int has = (marks[port / 64] >> port % 64 & 1) != 0;
     pqb_state_unlock(&hold);
     return has;
 }
