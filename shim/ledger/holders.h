@@ -3,7 +3,7 @@
 #ifndef PQB_LEDGER_HOLDERS_H
 #define PQB_LEDGER_HOLDERS_H
 
-#include "ledger/region.h"
+#include "ledger/claim.h"
 
 #define PQB_HOLDERS 8
 
@@ -29,5 +29,9 @@ struct pqb_holders {
  * all the while, the counts are not those of one instant. */
 enum pqb_status pqb_holders_look(struct pqb_region *region, const char *server, uint64_t asked_at,
                                  struct pqb_holders *out) __attribute__((warn_unused_result));
+
+/* How many claims on the server of this one wait with a bell: those of sockets that are held. A
+ * moment's count. */
+unsigned pqb_holders_belled(const struct pqb_claim *claim);
 
 #endif

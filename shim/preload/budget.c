@@ -4,6 +4,7 @@
 #include "conninfo/server.h"
 #include "ledger/admission.h"
 #include "ledger/backend.h"
+#include "ledger/holders.h"
 #include "ledger/steer.h"
 #include "ledger/wait.h"
 #include "preload/dl.h"
@@ -122,14 +123,15 @@ static enum pqb_verdict without_ledger(const struct pqb_error *error, struct pqb
     return PQB_VERDICT_UNCOUNTED;
 }
 
-static void explain(const struct pqb_claim_request *request, unsigned obstacle, uint64_t asked_at,
-                    struct pqb_refusal *refusal)
+static void explain(const struct pqb_claim_request *request, unsigned obstacle, unsigned crowd,
+                    uint64_t asked_at, struct pqb_refusal *refusal)
 {
     struct pqb_region *region;
     struct pqb_error error;
     struct pqb_refusal_case about = {.server = request->server,
                                      .app = request->app,
                                      .cap = request->process_cap,
+                                     .crowd = crowd,
                                      .obstacle = obstacle,
                                      .asked_at = asked_at};
     if (pqb_ledger_region(&ledger, &region, &error)) {
@@ -193,7 +195,7 @@ static enum pqb_verdict acquire(const struct pqb_ask *ask, struct pqb_claim *cla
     case PQB_BORROWED:
         return PQB_VERDICT_UNCOUNTED;
     case PQB_TIMED_OUT:
-        explain(&request, obstacle, asked_at, refusal);
+        explain(&request, obstacle, 0, asked_at, refusal);
         return PQB_VERDICT_REFUSED;
     default:
         return without_ledger(&error, refusal);
@@ -221,6 +223,21 @@ static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_claim *c
     return wait < 0 ? PQB_FOREVER : now + (uint64_t)wait * PQB_MS;
 }
 
+/* A held socket is connected: the server has a process for it that waits for the startup packet.
+ * There may be twice as many of these as max_connections and its auxiliary processes (22 by
+ * default), so that a few are always to be had. */
+#define HELD_LEAST 16u
+#define HELD_LONGEST (50 * PQB_SECOND) /* its authentication_timeout is a minute */
+
+/* How many others are held already, if that is as many as may be. */
+static unsigned crowd_at(const struct pqb_claim *claim)
+{
+    uint32_t limit = pqb_claim_config(claim).limit;
+    unsigned most = limit / 2 > HELD_LEAST ? limit / 2 : HELD_LEAST;
+    unsigned held = pqb_holders_belled(claim);
+    return held > most ? held - 1 : 0;
+}
+
 static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *claim,
                                uint64_t *deadline, struct pqb_refusal *refusal)
 {
@@ -235,8 +252,18 @@ static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *clai
         return PQB_VERDICT_UNCOUNTED;
     if (status)
         return without_ledger(&error, refusal);
+    if (!pqb_claim_take(claim))
+        return PQB_VERDICT_GO;
+    uint64_t now = pqb_now();
+    unsigned crowd = crowd_at(claim);
     *deadline = deadline_of(ask, claim);
-    return pqb_claim_take(claim) ? PQB_VERDICT_WAIT : PQB_VERDICT_GO;
+    if (*deadline > now + HELD_LONGEST)
+        *deadline = now + HELD_LONGEST;
+    if (!crowd)
+        return PQB_VERDICT_WAIT;
+    pqb_claim_give(claim, PQB_END_REFUSED);
+    explain(&request, 0, crowd, now, refusal);
+    return PQB_VERDICT_REFUSED;
 }
 
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
@@ -260,7 +287,7 @@ void pqb_budget_refuse(const struct pqb_ask *ask, struct pqb_claim *claim, uint6
     unsigned obstacle = pqb_admission_obstacle(map, &map->claim[claim->index], &pool);
     int saved = errno;
     pqb_claim_give(claim, wait_of(ask) ? PQB_END_TIMED_OUT : PQB_END_REFUSED);
-    explain(&request, obstacle, asked_at, refusal);
+    explain(&request, obstacle, 0, asked_at, refusal);
     errno = saved;
 }
 

@@ -103,6 +103,8 @@ void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
         holders = (struct pqb_holders){0};
     add(&text, "pqbudget: ");
     add_reason(&text, about, &holders);
+    if (about->crowd)
+        add(&text, ", and %u wait already, as many as may without blocking", about->crowd);
     add(&text, "; waited %.1f s", waited);
     if (holders.ahead)
         add(&text, " behind %u other%s", holders.ahead, holders.ahead == 1 ? "" : "s");

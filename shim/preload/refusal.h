@@ -18,6 +18,7 @@ struct pqb_refusal_case {
     const char *server; /* the key */
     const char *app;
     uint32_t cap;      /* of this process */
+    unsigned crowd;    /* so many wait as this one would, and no more may; 0 = that is not it */
     unsigned obstacle; /* enum pqb_obstacle */
     uint64_t asked_at; /* of pqb_now */
 };
