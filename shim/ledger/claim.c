@@ -259,18 +259,18 @@ enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_c
     return PQB_OK;
 }
 
-void pqb_claim_socket(const struct pqb_claim *claim, int fd)
+void pqb_claim_socket(const struct pqb_claim *claim, int fd, uint64_t cookie)
 {
     struct pqb_claim_row *row = row_of(claim);
     struct pqb_diag diag = {0};
     struct pqb_socket_place place;
-    uint64_t cookie;
+    uint64_t found;
     if (pqb_region_check(claim->region) == PQB_DAMAGED)
         return;
     uint64_t ctl = atomic_load(&row->ctl);
     if (ctl >> 32 == claim->generation && pqb_ctl_state(ctl) >= PQB_CLAIM_CONNECTING &&
         pqb_ctl_state(ctl) <= PQB_CLAIM_OPEN && !atomic_load(&row->socket_cookie) &&
-        pqb_diag_find(&diag, fd, &cookie, &place)) {
+        pqb_diag_find(&diag, fd, &found, &place) && found == cookie) {
         row->socket_place = place;
         atomic_store(&row->socket_cookie, cookie);
     }
@@ -326,22 +326,31 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
     pqb_region_unpin(region);
 }
 
-/* Where the kernel can't tell whether the socket lives on, the life lock decides alone: a forked
- * child that has a copy of it has one of the socket too. */
+/* Where the kernel can't tell, the life lock decides alone. A child that has a copy of it has one
+ * of the socket too; it has none of what was not open when it was forked. */
+static int may_be_shared(const struct pqb_claim *claim, const struct pqb_claim_row *row,
+                         uint64_t ctl)
+{
+    struct pqb_process self;
+    if (pqb_process_self(&self) || self.id != row->process)
+        return 1; /* it is the parent's */
+    return pqb_ctl_state(ctl) == PQB_CLAIM_OPEN &&
+           pqb_life_is_shared(&claim->region->life, claim->index, claim->generation);
+}
+
 static int lives_on(const struct pqb_claim *claim)
 {
     const struct pqb_claim_row *row = row_of(claim);
-    enum pqb_diag_answer answer = PQB_DIAG_UNKNOWN;
     struct pqb_diag diag = {0};
-    if (pqb_region_check(claim->region) != PQB_DAMAGED &&
-        atomic_load(&row->ctl) >> 32 == claim->generation) {
-        struct pqb_socket_place place = row->socket_place;
-        answer = pqb_diag_ask(&diag, atomic_load(&row->socket_cookie), &place);
-        pqb_diag_close(&diag);
-    }
-    return answer == PQB_DIAG_UNKNOWN
-               ? pqb_life_is_shared(&claim->region->life, claim->index, claim->generation)
-               : answer == PQB_DIAG_EXISTS;
+    if (pqb_region_check(claim->region) == PQB_DAMAGED)
+        return 0;
+    uint64_t ctl = atomic_load(&row->ctl), cookie = atomic_load(&row->socket_cookie);
+    if (ctl >> 32 != claim->generation)
+        return 0;
+    struct pqb_socket_place place = row->socket_place;
+    enum pqb_diag_answer answer = pqb_diag_ask(&diag, cookie, &place);
+    pqb_diag_close(&diag);
+    return answer == PQB_DIAG_UNKNOWN ? may_be_shared(claim, row, ctl) : answer == PQB_DIAG_EXISTS;
 }
 
 void pqb_claim_closed(struct pqb_claim *claim)

@@ -73,8 +73,9 @@ enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_c
 
 /* Connecting or connected by this socket, and by no other: it ends when the kernel knows the socket
  * no more, in whatever process it was closed last, and by whatever road. Without effect where the
- * kernel can't be asked for it: the life lock decides alone then. */
-void pqb_claim_socket(const struct pqb_claim *claim, int fd);
+ * kernel can't be asked for it: the life lock decides alone then. `cookie` is the socket's: what
+ * the host has put at the number meanwhile is left alone. */
+void pqb_claim_socket(const struct pqb_claim *claim, int fd, uint64_t cookie);
 
 /* This process has closed the socket. Gives the claim back, or drops it if the socket lives on: in
  * a child or a parent, as a duplicate, passed on to somebody. */

@@ -28,8 +28,16 @@ static struct pqb_socket *socket_at(int fd)
         return socket;
     pqb_descriptor_set(fd, NULL);
     if (!--socket->numbers)
-        pqb_socket_free(socket, 0);
+        pqb_socket_free(socket);
     return NULL;
+}
+
+/* Forgets all that was closed behind our back. */
+static void sweep(void)
+{
+    for (int fd = pqb_descriptor_next(0, PQB_DESCRIPTORS); fd >= 0;
+         fd = pqb_descriptor_next(fd + 1, PQB_DESCRIPTORS))
+        socket_at(fd);
 }
 
 /* A vfork child has its parent's memory, and none of its sockets. */
@@ -79,7 +87,7 @@ static void forget(int fd, uint64_t cookie)
     if (socket && socket->cookie == cookie && socket->state == PQB_SOCKET_FIRST) {
         pqb_descriptor_set(fd, NULL);
         if (!--socket->numbers)
-            pqb_socket_free(socket, 0);
+            pqb_socket_free(socket);
     }
     pqb_state_unlock_sockets(&hold);
 }
@@ -92,11 +100,13 @@ static uint64_t begin(int fd, const char *key, const struct sockaddr *address, s
     uint64_t cookie = 0;
     if (!lock(&hold))
         return 0;
-    struct pqb_socket *earlier = socket_at(fd); /* it connects again: after a failure, a refusal */
+    sweep();
+    struct pqb_socket *earlier =
+        pqb_descriptor_socket(fd); /* it connects again: after a failure, a refusal */
     if (earlier) {
         pqb_descriptor_set(fd, NULL);
         if (!--earlier->numbers)
-            pqb_socket_free(earlier, 0);
+            pqb_socket_free(earlier);
     }
     struct pqb_socket *socket = pqb_socket_new(fd, key, address, length);
     if (socket && pqb_descriptor_set(fd, socket)) {
@@ -105,7 +115,7 @@ static uint64_t begin(int fd, const char *key, const struct sockaddr *address, s
         if (held_for)
             pqb_socket_hold_for(socket, held_for);
     } else if (socket) {
-        pqb_socket_free(socket, 0);
+        pqb_socket_free(socket);
     }
     pqb_state_unlock_sockets(&hold);
     return cookie;
@@ -236,8 +246,7 @@ void pqb_side_closed(struct pqb_socket *socket)
     struct pqb_process_hold hold;
     int saved = errno;
     if (socket && lock(&hold)) {
-        /* A forked child's copy of it: the connection is its parent's. */
-        pqb_socket_free(socket, socket->pid != (int32_t)getpid());
+        pqb_socket_free(socket);
         pqb_state_unlock_sockets(&hold);
     }
     errno = saved;
@@ -253,6 +262,9 @@ int pqb_side_shutdown(int fd, int how)
     if (socket && socket->state == PQB_SOCKET_REFUSED) {
         socket->has_ended = 1;
         is_ours = how == SHUT_WR; /* its read side is shut, and nothing was sent */
+    } else if (socket && how != SHUT_RD && !libc_shutdown(fd, how)) {
+        pqb_socket_shut(socket);
+        is_ours = 1;
     }
     pqb_state_unlock_sockets(&hold);
     errno = saved;
@@ -297,6 +309,7 @@ int pqb_side_keep(struct pqb_side_wait *wait)
     int is_needed = 0;
     struct pqb_socket *next;
     *wait = (struct pqb_side_wait){.flush = -1};
+    sweep();
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next)
         wait_for(wait, socket);
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = next) {

@@ -121,18 +121,18 @@ struct pqb_socket *pqb_socket_new(int fd, const char *server, const struct socka
     return socket;
 }
 
-static void end_claim(struct pqb_socket *socket, int still_open)
+static void end_claim(struct pqb_socket *socket)
 {
     int is_held = socket->state == PQB_SOCKET_HELD || socket->state == PQB_SOCKET_STARTING;
-    if (still_open || (is_held && socket->pid != (int32_t)getpid()))
+    if (is_held && socket->pid != (int32_t)getpid())
         pqb_claim_drop(&socket->own_claim);
     else
         pqb_claim_give(&socket->own_claim, PQB_END_CLOSED);
 }
 
-void pqb_socket_free(struct pqb_socket *socket, int still_open)
+void pqb_socket_free(struct pqb_socket *socket)
 {
-    end_claim(socket, still_open);
+    pqb_claim_closed(&socket->own_claim);
     if (socket->previous)
         socket->previous->next = socket->next;
     else
@@ -201,6 +201,13 @@ static int flush(struct pqb_socket *socket, int fd)
     return 0;
 }
 
+/* From now on its claim lasts as long as it does, whoever has it and however he closes it. */
+static void bind_claim(struct pqb_socket *socket)
+{
+    if (socket->own_claim.region)
+        pqb_claim_socket(&socket->own_claim, socket->fd, socket->cookie);
+}
+
 /* Encrypted from here on: that it is open, and nothing else, can be told. */
 static void veil(struct pqb_socket *socket)
 {
@@ -214,6 +221,7 @@ static void veil(struct pqb_socket *socket)
 /* What comes after the first packet has been sent. */
 static void sent_first(struct pqb_socket *socket, enum pqb_packet packet)
 {
+    bind_claim(socket);
     if (socket->connection)
         enter(socket, PQB_SOCKET_DONE); /* the front door sees to the rest */
     else if (packet == PQB_PACKET_SSL || packet == PQB_PACKET_GSS)
@@ -242,7 +250,7 @@ static void start(struct pqb_socket *socket, int fd)
         pqb_keeper_start();
     } else {
         /* The client meets the error itself at its next read or write. */
-        end_claim(socket, 0);
+        end_claim(socket);
         enter(socket, PQB_SOCKET_DONE);
     }
 }
@@ -336,7 +344,7 @@ static struct pqb_ask ask_of(const struct pqb_socket *socket)
 static int release(struct pqb_socket *socket)
 {
     int failure = flush(socket, socket->fd);
-    end_claim(socket, 0);
+    end_claim(socket);
     if (failure == EAGAIN) {
         enter(socket, PQB_SOCKET_STARTING);
         pqb_keeper_start();
@@ -519,9 +527,18 @@ static int write_open(struct pqb_socket *socket, const struct iovec *part, int p
     *result = libc_send(socket->fd, begin, 5, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (*result != 5)
         return 0; /* the client's own write meets the error */
-    end_claim(socket, 0);
+    end_claim(socket);
     enter(socket, PQB_SOCKET_DONE);
     return 1;
+}
+
+void pqb_socket_shut(struct pqb_socket *socket)
+{
+    if (socket->state != PQB_SOCKET_ASKED && socket->state != PQB_SOCKET_LOGIN &&
+        socket->state != PQB_SOCKET_OPEN && socket->state != PQB_SOCKET_OPAQUE)
+        return;
+    end_claim(socket);
+    enter(socket, PQB_SOCKET_DONE);
 }
 
 int pqb_socket_write(struct pqb_socket *socket, const struct iovec *part, int parts,
@@ -557,6 +574,7 @@ static void opened(struct pqb_socket *socket)
         .application_name = socket->scan.application_name,
     };
     enter(socket, PQB_SOCKET_OPEN);
+    bind_claim(socket); /* if it could not be asked for when it was still connecting */
     if (socket->own_claim.region && !pqb_claim_open(&socket->own_claim, &claim_peer))
         pqb_budget_learn(&socket->own_claim, socket->server, &peer, claim_peer.backend_pid);
 }
@@ -649,7 +667,7 @@ static void step_waiting(struct pqb_socket *socket, int fd)
     if (!status) {
         granted(socket, fd);
     } else if (is_broken(fd)) {
-        end_claim(socket, 0);
+        end_claim(socket);
         enter(socket, PQB_SOCKET_DONE);
     } else if (status != PQB_WAITING) {
         ask_anew(socket, fd);
@@ -687,7 +705,7 @@ int pqb_socket_step(struct pqb_socket *socket, int *flush_fd)
         return 0;
     int fd = hold_on(socket);
     if (fd < 0) {
-        end_claim(socket, 0);
+        end_claim(socket);
         enter(socket, PQB_SOCKET_DONE);
         return 0;
     }

@@ -61,8 +61,13 @@ struct pqb_socket {
 struct pqb_socket *pqb_socket_new(int fd, const char *server, const struct sockaddr *address,
                                   socklen_t length);
 
-/* Gives back what it has: `still_open` tells that the connection lives on in another process. */
-void pqb_socket_free(struct pqb_socket *socket, int still_open);
+/* This process has closed it. Gives back what it has, unless the connection lives on: in another
+ * process, as a duplicate that we don't know. */
+void pqb_socket_free(struct pqb_socket *socket);
+
+/* The client has ended its side, for all who have the socket: the server's process goes, as it does
+ * after a goodbye. */
+void pqb_socket_shut(struct pqb_socket *socket);
 
 /* The first of this process's sockets. */
 struct pqb_socket *pqb_sockets_first(void);

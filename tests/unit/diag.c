@@ -370,7 +370,7 @@ static struct pqb_claim hold(const struct pair *pair, int is_open, int32_t backe
     struct pqb_claim_peer peer = {.backend_pid = backend_pid, .is_local = 0};
     expect(!pqb_wait_acquire(&ledger, &request, 0, &claim, NULL, NULL));
     if (pair)
-        pqb_claim_socket(&claim, pair->client);
+        pqb_claim_socket(&claim, pair->client, pair->cookie);
     if (is_open)
         expect(!pqb_claim_open(&claim, &peer));
     return claim;
@@ -417,6 +417,17 @@ Test(diag_claims, an_unknown_socket_is_not_asked_for)
     cr_assert_not(can_have_one());
     pqb_claim_give(&claim, PQB_END_CLOSED);
     cr_assert(can_have_one());
+}
+
+/* The host has put another socket at the number. */
+Test(diag_claims, another_socket_is_not_taken_for_it)
+{
+    struct pair pair = connected(TCP4), other = connected(TCP4);
+    struct pqb_claim claim = hold(NULL, 1, 0);
+    pqb_claim_socket(&claim, other.client, pair.cookie);
+    close(other.client);
+    cr_assert_not(can_have_one());
+    pqb_claim_give(&claim, PQB_END_CLOSED);
 }
 
 Test(diag_claims, a_waiter_elsewhere_gets_it)
@@ -479,7 +490,7 @@ Test(diag_claims, comes_round_to_all)
     for (unsigned i = 0; i < 300; i++) {
         pair[i] = connected(LOCAL);
         cr_assert_eq(pqb_wait_acquire(&ledger, &many, 0, &claim[i], NULL, NULL), PQB_OK);
-        pqb_claim_socket(&claim[i], pair[i].client);
+        pqb_claim_socket(&claim[i], pair[i].client, pair[i].cookie);
         cr_assert_eq(pqb_claim_open(&claim[i], &peer), PQB_OK);
     }
     unsigned server = row_of(&claim[0])->server;
