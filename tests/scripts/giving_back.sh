@@ -42,7 +42,11 @@ says() {
     expect "$what: line $1" "$2" "$(sed -n "$1p" "$temp/out.$n")"
 }
 alive() { kill -0 "${pids[-1]}" 2>/dev/null || fail "$what: the client is dead: $(cat "$temp/out.$n")"; }
-taken() { expect "$what: full" 53300 "$(PQBUDGET_WAIT=0 roads "$kind" open)"; }
+# Not draining either: its backend would be waited for, but no longer than a minute.
+taken() {
+    expect "$what: full" 53300 "$(PQBUDGET_WAIT=0 roads "$kind" open)"
+    expect "$what: open" 1 "$("$build/pqbudget" status --json | tr -d ' ' | grep -o '"state":"open"' | wc -l)"
+}
 # Another process waits and gets it, and is gone.
 free() {
     expect "$what: a waiter" ok "$(PQBUDGET_WAIT=15s roads "$kind" open)"
