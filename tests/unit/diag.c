@@ -185,7 +185,9 @@ static void passed_on(enum kind kind)
     close(pair.client);
     cr_assert(exists(&pair)); /* in no process at all: it is on its way */
     cr_assert_eq(recvmsg(way[1], &message, 0), 1);
-    memcpy(&received, CMSG_DATA(CMSG_FIRSTHDR(&message)), sizeof received);
+    head = CMSG_FIRSTHDR(&message);
+    cr_assert_not_null(head);
+    memcpy(&received, CMSG_DATA(head), sizeof received);
     cr_assert(exists(&pair));
     close(received);
     cr_assert(is_gone(&pair));
