@@ -609,11 +609,12 @@ static int hold_on(const struct pqb_socket *socket)
     return fd;
 }
 
-/* The server has closed it meanwhile (a restart, its authentication_timeout). */
-static int is_broken(int fd)
+/* The server has closed it meanwhile (a restart, its authentication_timeout). Before the client has
+ * written, connect() may not have been called yet, and poll says POLLHUP. */
+static int is_broken(const struct pqb_socket *socket, int fd)
 {
     struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    return poll(&look, 1, 0) == 1 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    return socket->state == PQB_SOCKET_HELD && poll(&look, 1, 0) == 1 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 /* A front-door connection is told; its claim stays with it. */
@@ -666,7 +667,7 @@ static void step_waiting(struct pqb_socket *socket, int fd)
     enum pqb_status status = pqb_claim_take(claim);
     if (!status) {
         granted(socket, fd);
-    } else if (is_broken(fd)) {
+    } else if (is_broken(socket, fd)) {
         end_claim(socket);
         enter(socket, PQB_SOCKET_DONE);
     } else if (status != PQB_WAITING) {
