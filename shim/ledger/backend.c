@@ -28,7 +28,7 @@ static int process_facts(int32_t pid, struct process_facts *facts)
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
-    ssize_t got = read(fd, text, sizeof text - 1);
+    ssize_t got = pread(fd, text, sizeof text - 1, 0);
     pqb_close(fd);
     if (got <= 0)
         return 0;

@@ -37,7 +37,7 @@ static const char *command_of(const struct pqb_process *self)
     if (of_process != self->id) {
         memset(command, 0, sizeof command);
         int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-        ssize_t got = fd < 0 ? 0 : read(fd, command, sizeof command);
+        ssize_t got = fd < 0 ? 0 : pread(fd, command, sizeof command, 0);
         if (fd >= 0)
             pqb_close(fd);
         while (got > 0 && !command[got - 1])

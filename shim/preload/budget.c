@@ -48,7 +48,7 @@ int pqb_budget_is_on(void)
 static int read_arguments(char *text, size_t size, char *argv[ARGUMENTS])
 {
     int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC), count = 0;
-    ssize_t length = fd < 0 ? 0 : read(fd, text, size - 1);
+    ssize_t length = fd < 0 ? 0 : pread(fd, text, size - 1, 0);
     if (fd >= 0)
         pqb_close(fd);
     if (length <= 0)
