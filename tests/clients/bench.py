@@ -19,6 +19,7 @@ LIBRARY = os.path.join(BUILD, "libpqbudget.so")
 TOOL = os.path.join(BUILD, "pqbudget")
 
 PORT = os.environ["PGPORT"]
+TLS_PORT = os.environ["PQB_TLS_PORT"]  # of a second server, which has a certificate
 SERVER = f"localhost:{PORT}"
 
 # A condition that has not come by then never will; nothing here is about speed.
@@ -57,6 +58,12 @@ def plain():
         if not name.startswith("PQBUDGET") and name not in ("LD_PRELOAD", "npm_package_name")
     }
     return kept | {"LC_ALL": "C.UTF-8"}
+
+
+def at(port):
+    """The same, for the server there."""
+    url = f"postgresql://{os.environ['PGUSER']}@127.0.0.1:{port}/{os.environ['PGDATABASE']}"
+    return plain() | {"PGPORT": port, "DATABASE_URL": url}
 
 
 def clear_up():
@@ -154,8 +161,8 @@ class Console:
 
     END = "-- that was all --"
 
-    def __init__(self, name):
-        self.psql = Program([psql(), "-XAtq"], plain() | {"PGAPPNAME": f"matrix {name}"})
+    def __init__(self, name, port=PORT):
+        self.psql = Program([psql(), "-XAtq"], at(port) | {"PGAPPNAME": f"matrix {name}"})
 
     def ask(self, sql):
         """The rows, each a list of texts."""
@@ -172,6 +179,9 @@ class Console:
                 raise Wrong(f"psql has ended: {self.psql.complaint()}")
             rows.append(line.split("|"))
         return rows
+
+    def is_encrypted(self, pid):
+        return self.ask(f"SELECT ssl FROM pg_stat_ssl WHERE pid = {int(pid)}") == [["t"]]
 
     def backend(self, pid):
         """What pg_stat_activity shows of it: database, user, application_name; None if it is not there."""
@@ -207,8 +217,10 @@ class Ledger:
 
     numbers = itertools.count()
 
-    def __init__(self, limit):
+    def __init__(self, limit, port=PORT):
         self.limit = limit
+        self.port = port
+        self.key = f"localhost:{port}"
         self.name = f"test.{os.getpid()}.{next(self.numbers)}"
         self.path = f"/dev/shm/pqbudget.{os.geteuid()}.{self.name}"
 
@@ -224,12 +236,12 @@ class Ledger:
 
     def environment(self, **more):
         """That of a client under this budget."""
-        return plain() | {
+        return at(self.port) | {
             "LD_PRELOAD": LIBRARY,
             "PQBUDGET_LEDGER": self.name,
             "PQBUDGET_LIMIT": str(self.limit),
             "PQBUDGET_RESERVE": "0",
-            "PQBUDGET_PORTS": PORT,
+            "PQBUDGET_PORTS": self.port,
         } | more
 
     def tool(self, *arguments):
@@ -243,11 +255,11 @@ class Ledger:
 
     def server(self):
         """Our server in `pqbudget status --json`; an empty one if nobody has come yet."""
-        nobody = {"server": SERVER, "used": 0, "waiting": 0, "granted_total": 0, "claims": []}
+        nobody = {"server": self.key, "used": 0, "waiting": 0, "granted_total": 0, "claims": []}
         if not os.path.exists(self.path):
             return nobody
         for server in json.loads(self.tool("status", "--json"))["servers"]:
-            if server["server"] == SERVER:
+            if server["server"] == self.key:
                 return server
         return nobody
 

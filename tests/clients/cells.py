@@ -1,8 +1,9 @@
 """What is proved of each client, one function per column. Each raises Wrong."""
 
+import functools
 import re
 
-from bench import PORT, Holder, Ledger, Wrong, expect, plain, wait_until
+from bench import PORT, TLS_PORT, Console, Holder, Ledger, Wrong, expect, plain, wait_until
 from rows import IsReady
 
 LABEL = "matrix"
@@ -16,13 +17,15 @@ def counted(row, console):
         shown = console.backend(backend)
         if shown is None:
             raise Wrong(f"pg_stat_activity does not show backend {backend}")
+        if row.tells_later:
+            shown[2] = row.program  # the name it began with, ours
         keys = ("backend_pid", "database", "user", "application_name", "door")
-        expect("the claim", [backend, *shown, "libpq"], [claim[key] for key in keys])
+        expect("the claim", [backend, *shown, row.door], [claim[key] for key in keys])
         expect("connections in use", 1, ledger.server()["used"])
 
 
 def given_back(row, console):
-    """After it closes, while it lives; and after SIGKILL."""
+    """After it closes, while it lives; after it just ends; and after SIGKILL."""
     with Ledger(2) as ledger:
         with row.start(ledger.environment()) as client:
             backend = client.connected()
@@ -34,6 +37,13 @@ def given_back(row, console):
                 expect("the process lives", True, client.lives())
             expect("exit status", 0, client.finish()[0])
             ledger.empties()
+
+        if row.closes:  # and without being closed
+            with row.start(ledger.environment()) as client:
+                backend = client.connected()
+                expect("exit status", 0, client.finish()[0])
+                ledger.empties()
+                wait_until("its backend has gone", lambda: not console.backend(backend))
 
         with row.start(ledger.environment()) as client:
             backend = client.connected()
@@ -51,7 +61,8 @@ def named(row, console):
             backend = client.connected()
             expect("application_name", wanted, (console.backend(backend) or [None] * 3)[2])
             claim = ledger.claim(client.pid, "open")
-            expect("the claim's", [name, wanted], [claim["app"], claim["application_name"]])
+            told = name if row.tells_later else wanted
+            expect("the claim's", [name, told], [claim["app"], claim["application_name"]])
             if row.queries:
                 expect("its query", f"42|{wanted}", client.query())
 
@@ -104,6 +115,85 @@ def admitted(row, console):
     expect("what it says", transcript(row, plain())[: len(said)], said)
 
 
+# So many ticks make a look at how its event loop runs.
+TICKS = 20
+
+
+def ticking(row, _):
+    """While it waits its event loop runs: of the ticks there could be it sees a third and more."""
+    with Ledger(1) as ledger, Holder(ledger) as holder:
+        with row.start(ledger.environment(PQBUDGET_WAIT="60s")) as client:
+            ledger.claim(client.pid, "waiting")
+            begun = client.ticks()
+
+            def runs():
+                # On a machine that is busy with other things one look proves nothing.
+                nonlocal begun
+                seen = client.ticks()
+                ticks, seconds = seen[0] - begun[0], seen[1] - begun[1]
+                if ticks < TICKS:
+                    return False
+                begun = seen
+                return ticks * 0.010 >= seconds / 3
+
+            wait_until("its timer ticks as it should", runs)
+            expect("claims waiting", ["waiting"], [claim["state"] for claim in ledger.claims(client.pid)])
+            holder.let_go()
+            client.connected()
+
+
+def encrypted(row, console, tls):
+    """TLS, asked for in this way: counted and given back, refused, admitted when it waits."""
+    with Ledger(1, TLS_PORT) as ledger:
+        environment = ledger.environment(CLIENT_TLS=tls, PQBUDGET_WAIT="20s")
+        with row.start(environment) as client:
+            backend = client.connected()
+            expect("TLS", True, console.is_encrypted(backend))
+            expect("door", row.door, ledger.claim(client.pid, "open")["door"])
+            client.close()
+            if not row.libuv:
+                ledger.empties()
+            client.finish()
+        ledger.empties()
+
+        with Holder(ledger) as holder:
+            with row.start(environment | {"PQBUDGET_WAIT": "0"}) as client:
+                status, text = client.failure()
+                expect("exit status", row.failing, status)
+                refusal = row.tls[tls].replace(PORT, TLS_PORT)
+                if not re.fullmatch(refusal, text):
+                    raise Wrong(f"expected {refusal!r}, got {text!r}")
+
+            with row.start(environment) as client:
+                ledger.claim(client.pid, "waiting")
+                holder.let_go()
+                backend = client.connected()
+                expect("TLS", True, console.is_encrypted(backend))
+                ledger.claim(client.pid, "open")
+                client.query()
+        ledger.empties()
+
+
+def preferred(row, _):
+    encrypted(row, tls_console(), "prefer")
+
+
+def required(row, _):
+    encrypted(row, tls_console(), "require")
+
+
+@functools.cache
+def tls_console():
+    console = Console("TLS console", TLS_PORT)
+    make_table(console)
+    return console
+
+
+def make_table(console):
+    console.ask("CREATE TABLE matrix (id int PRIMARY KEY, name text)")
+    console.ask("INSERT INTO matrix VALUES (1, 'one'), (2, 'two')")
+
+
 def off(row, _):
     """With PQBUDGET=off nothing is different from no preload, and no ledger comes to be."""
     with Ledger(2) as ledger:
@@ -148,6 +238,9 @@ COLUMNS = {
     "named": named,
     "refused": refused,
     "admitted": admitted,
+    "ticking": ticking,
+    "prefer": preferred,
+    "require": required,
     "off": off,
 }
 NEVER_CHARGED = {"counted": not_counted, "refused": not_refused, "off": not_different}
@@ -155,4 +248,8 @@ NEVER_CHARGED = {"counted": not_counted, "refused": not_refused, "off": not_diff
 
 def cell(row, column):
     """The function that proves this; None where there is nothing to prove."""
-    return NEVER_CHARGED.get(column) if isinstance(row, IsReady) else COLUMNS[column]
+    if isinstance(row, IsReady):
+        return NEVER_CHARGED.get(column)
+    if column in ("prefer", "require") and column not in row.tls or column == "ticking" and not row.ticks:
+        return None
+    return COLUMNS[column]

@@ -1,18 +1,22 @@
 """The client matrix: real clients under the preload, beside a real server.   matrix.py [ROW]…
 
 Started by scripts/check-clients. One line per client, one cell per proof (cells.py), then pgbench in a
-hurry (storm.py); what a failing cell saw stands below its line. The last line is `N passed, N failed`.
+hurry (storm.py) and a monorepo (scene.py); what a failing cell saw stands below its line. The last line is `N passed, N failed`.
 A new client is a program in this folder that speaks the protocol of protocol.py, and a line in ROWS.
 """
 
+import functools
 import os
 import signal
 import sys
 import time
 
 from bench import HERE, Console, Wrong, clear_up
-from cells import COLUMNS, cell
-from rows import FATAL, REFUSAL, Cxx, Dump, Ecpg, IsReady, Node, Pgbench, Psql, Row
+from cells import COLUMNS, cell, make_table
+from rows import (
+    DETAIL, FATAL, HINT, REFUSAL, SORRY, Cxx, Dump, Ecpg, IsReady, Java, Node, Pgbench, Psql, Row,
+)
+from scene import scene
 from storm import STORMS, storm
 
 
@@ -21,6 +25,28 @@ def script(name, interpreter, file, refusal, **peculiar):
 
 
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's modules
+NODE_REFUSAL = f"error: 53300: {SORRY}\n{DETAIL}\n{HINT}"
+NODE_TLS = {"require": "Error: undefined: The server does not support SSL connections"}
+PRISMA = rf"PrismaClientKnownRequestError: P2037: (?:.|\n)*Too many database connections opened: {SORRY}"
+PRISMA_TLS = {
+    "require": r"PrismaClientKnownRequestError: P1011: (?:.|\n)*"
+    "Error opening a TLS connection: The server does not support SSL connections"
+}
+# It goes on with TLS whatever the answer; what its OpenSSL makes of an ErrorResponse or an alert differs.
+POSTGRES_JS_TLS = "Error: (?:ECONNRESET|ERR_SSL_[A-Z0-9_]+): .*"
+ASYNCPG = rf"asyncpg\.exceptions\.TooManyConnectionsError: {SORRY}\nDETAIL:  {DETAIL}\nHINT:  {HINT}"
+ASYNCPG_TLS = {
+    "prefer": ASYNCPG,
+    "require": r"builtins\.ConnectionError: PostgreSQL server at .* rejected SSL upgrade",
+}
+PG8000 = (
+    rf"pg8000\.core\.ProgrammingError: \('FATAL', 'FATAL', '53300', '{SORRY}', '{DETAIL}', '{HINT}'.*\)"
+)
+JDBC = rf"org\.postgresql\.util\.PSQLException: 53300: FATAL: {SORRY}\n  Detail: {DETAIL}\n  Hint: {HINT}"
+JDBC_TLS = {
+    "prefer": JDBC,
+    "require": r"org\.postgresql\.util\.PSQLException: 08004: The server does not support SSL\.",
+}
 ROWS = [
     Psql(),
     Pgbench(),
@@ -52,10 +78,52 @@ ROWS = [
     Cxx("libpqxx", "libpqxx.cpp", f"pqxx::broken_connection: {REFUSAL}"),
     Ecpg("ecpg", "ecpg.pgc", r'ecpg -402: could not connect to database "postgres" on line \d+'),
     Node("pg-native", "pg_native.js", f"Error: {REFUSAL}"),
+    script(
+        "psycopg2 async", PYTHON, "psycopg2_async.py", rf"psycopg2\.OperationalError: {REFUSAL}",
+        ticks=True, tls=True,
+    ),
+    script(
+        "psycopg3 asyncio", PYTHON, "psycopg3_asyncio.py",
+        rf"psycopg\.OperationalError: connection is bad: {FATAL}",
+        ticks=True, tls=True,
+    ),
+    script(
+        "aiopg", PYTHON, "aiopg_client.py", rf"psycopg2\.OperationalError: {REFUSAL}",
+        ticks=True, tls=True,
+    ),
+    script(
+        "ruby-pg async", "ruby", "ruby_pg_async.rb", f"PG::ConnectionBad: {REFUSAL}",
+        application_name=os.path.join(HERE, "ruby_pg_async.rb"),  # $0
+        ticks=True, tls=True,
+    ),
+    Node("node pg", "pg_client.js", NODE_REFUSAL, door="socket", ticks=True, tls=NODE_TLS),
+    Node("node pg pool", "pg_pool.js", NODE_REFUSAL, door="socket", ticks=True, tls=NODE_TLS),
+    Node(
+        "postgres.js", "postgres_js.js", f"PostgresError: 53300: {SORRY}\n{DETAIL}\n{HINT}",
+        application_name="postgres.js", door="socket", ticks=True,
+        tls={"prefer": f"PostgresError: 53300: {SORRY}\n{DETAIL}\n{HINT}", "require": POSTGRES_JS_TLS},
+    ),
+    Node("prisma", "prisma.js", PRISMA, door="socket", ticks=True, tls=PRISMA_TLS),
+    script("asyncpg", PYTHON, "asyncpg_asyncio.py", ASYNCPG, door="socket", ticks=True, tls=ASYNCPG_TLS),
+    script(
+        "asyncpg uvloop", PYTHON, "asyncpg_uvloop.py", ASYNCPG, door="socket", ticks=True,
+        tls=ASYNCPG_TLS, libuv=True,
+    ),
+    script(
+        "pg8000", PYTHON, "pg8000_client.py", PG8000, door="socket",
+        tls={"require": r"pg8000\.core\.InterfaceError: Server refuses SSL"},
+    ),
+    Java(
+        "pgjdbc", "Pgjdbc.java", JDBC, application_name="PostgreSQL JDBC Driver", tells_later=True,
+        door="socket", tls=JDBC_TLS,
+    ),
 ]
 
-WIDTH = max(len(column) for column in COLUMNS) + 2
-NAMES = max(len(name) for name in [row.name for row in ROWS] + list(STORMS)) + 2
+HURRIES = {name: functools.partial(storm, sizes=sizes) for name, sizes in STORMS.items()}
+HURRIES["node pools, hot reload"] = scene
+
+WIDTH = max(len(column) for column in COLUMNS) + 1
+NAMES = max(len(name) for name in [row.name for row in ROWS] + list(HURRIES)) + 2
 
 passed = failed = 0
 
@@ -99,28 +167,28 @@ def prove(row, console):
 
 
 def hurry(name, console):
+    """A line below the matrix."""
     print(f"  {name:{NAMES}}", end="", flush=True)
-    seen, wrong = attempt(storm, console, *STORMS[name])
+    seen, wrong = attempt(HURRIES[name], console)
     complaint = count(name, "never over", wrong)
     print(f"{'FAIL' if wrong else 'ok':{WIDTH}}{seen or ''}\n{complaint}", end="", flush=True)
 
 
 def main(wanted):
-    known = [row.name for row in ROWS] + list(STORMS)
+    known = [row.name for row in ROWS] + list(HURRIES)
     unknown = [name for name in wanted if name not in known]
     if unknown:
         sys.exit(f"check-clients: no row '{unknown[0]}'; there are {', '.join(known)}")
 
     began = time.monotonic()
     console = Console("console")
-    console.ask("CREATE TABLE matrix (id int PRIMARY KEY, name text)")
-    console.ask("INSERT INTO matrix VALUES (1, 'one'), (2, 'two')")
+    make_table(console)
     rows = [row for row in ROWS if not wanted or row.name in wanted]
     if rows:
         print(f"  {'client':{NAMES}}" + "".join(f"{column:{WIDTH}}" for column in COLUMNS))
     for row in rows:
         prove(row, console)
-    for name in STORMS:
+    for name in HURRIES:
         if not wanted or name in wanted:
             hurry(name, console)
     print(f"  in {time.monotonic() - began:.0f} s")

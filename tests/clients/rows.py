@@ -10,11 +10,10 @@ from bench import HERE, MADE, PORT, Console, Program, Wrong, expect, plain, wait
 
 # How a refusal reads: libpq's words and ours. A client that shows less says so in its row.
 CONNECTION = rf'connection to server at "127\.0\.0\.1", port {PORT} failed: '
-FATAL = (
-    r"FATAL:  sorry, too many clients already\n"
-    rf"DETAIL:  pqbudget: 1 of 1 connections to localhost:{PORT} are in use \(psql 1\); waited \d+\.\d s\.\n"
-    r'HINT:  Run "pqbudget status" to see who holds them\.'
-)
+SORRY = "sorry, too many clients already"
+DETAIL = rf"pqbudget: 1 of 1 connections to localhost:{PORT} are in use \(psql 1\); waited \d+\.\d s\."
+HINT = r'Run "pqbudget status" to see who holds them\.'
+FATAL = rf"FATAL:  {SORRY}\nDETAIL:  {DETAIL}\nHINT:  {HINT}"
 REFUSAL = CONNECTION + FATAL
 
 
@@ -54,6 +53,12 @@ class Session(Program):
         rest = self.rest()
         return self.status(), rest
 
+    def ticks(self):
+        """How often its timer ticked so far, and for how long it has."""
+        self.say("ticks\n")
+        count, seconds = (self.line() or "0 0").split()
+        return int(count), float(seconds)
+
     def failure(self):
         """Of a client that has no connection: exit status, and its exception's class and text."""
         line = self.line() or ""
@@ -72,14 +77,25 @@ class Row:
     closes = True  # it can close and live on
     failing = 1  # its exit status without a connection
     connections = 1  # how many it makes, one after the other
+    door = "libpq"
+    ticks = False  # it tells how often its timer ticked, also while it connects
+    # libuv closes by a system call of its own. In plain the Terminate before it tells; encrypted, nothing
+    # does until the process ends.
+    libuv = False
+    tells_later = False  # the server hears its name after the start
+    tls = {}  # by what it may be asked for, prefer or require: its refusal then; or True
 
-    def __init__(self, name, argv, refusal, application_name=None, attempts=1):
+    def __init__(self, name, argv, refusal, application_name=None, attempts=1, **peculiar):
         self.name = name
         self.argv = argv
         self.refusal = refusal  # a regular expression
         self.application_name = application_name  # what it calls itself
         self.attempts = attempts  # how often it asks before it fails
         self.program = os.path.basename(argv[-1])
+        for what, value in peculiar.items():
+            setattr(self, what, value)
+        if self.tls is True:
+            self.tls = {"prefer": refusal, "require": refusal}
 
     def build(self):
         """Makes what is to be made first. Raises Wrong."""
@@ -136,27 +152,59 @@ class Ecpg(Compiled):
 class Node(Row):
     """One that needs what package.json names, in a node_modules of our own."""
 
+    libuv = True
+
     modules = os.path.join(MADE, "node_modules")
 
-    def __init__(self, name, source, refusal):
-        super().__init__(name, ["node", os.path.join(HERE, source)], refusal)
+    def __init__(self, name, source, refusal, **peculiar):
+        super().__init__(name, ["node", os.path.join(HERE, source)], refusal, **peculiar)
 
     def build(self):
         os.makedirs(MADE, exist_ok=True)
-        lists = [os.path.join(HERE, name) for name in ("package.json", "package-lock.json")]
+        lists = [os.path.join(HERE, name) for name in ("package.json", "package-lock.json", "prisma.schema")]
         stamp = os.path.join(self.modules, ".made")
         if not older(stamp, *lists):
             return
         for file in lists:
             shutil.copy(file, MADE)
-        # What is compiled takes the headers of the node that is installed; node-gyp would fetch some.
-        environment = plain() | {"npm_config_nodedir": "/usr"}
-        run(["npm", "ci", "--no-audit", "--no-fund"], "npm ci", cwd=MADE, env=environment)
+        # What is compiled takes the headers of the node that is installed; node-gyp would fetch some, and
+        # Prisma an engine that is not needed for this.
+        environment = plain() | {
+            "npm_config_nodedir": "/usr",
+            "PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true",
+            "CHECKPOINT_DISABLE": "1",
+        }
+        for step in (
+            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+            ["npm", "rebuild", "libpq"],
+            ["node_modules/.bin/prisma", "generate", "--schema", "prisma.schema"],
+        ):
+            run(step, " ".join(step[:2]), cwd=MADE, env=environment)
         with open(stamp, "w", encoding="ascii"):
             pass
 
     def start(self, environment):
         return super().start(environment | {"NODE_PATH": os.path.abspath(self.modules)})
+
+
+class Java(Row):
+    """One class, in a file of its name."""
+
+    driver = "/usr/share/java/postgresql.jar"
+
+    def __init__(self, name, source, refusal, **peculiar):
+        self.source = os.path.join(HERE, source)
+        program = os.path.splitext(source)[0]
+        # A short life: the compiler that pays in a long one is left out.
+        options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
+        super().__init__(
+            name, ["java", *options, "-cp", f"{MADE}:{self.driver}", program], refusal, **peculiar
+        )
+
+    def build(self):
+        os.makedirs(MADE, exist_ok=True)
+        if older(os.path.join(MADE, f"{self.program}.class"), self.source):
+            run(["javac", "-d", MADE, self.source], "javac")
 
 
 class ToolSession(Session):

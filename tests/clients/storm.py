@@ -2,6 +2,7 @@
 
 import os
 import re
+import typing
 
 from bench import HERE, SERVER, Console, Ledger, Program, Wrong, expect, wait_until
 
@@ -15,21 +16,31 @@ SAMPLER = """
 DO $$
 DECLARE
     now_there int;
+    nameless_now int;
     most int := 0;
+    nameless int := 0;
     samples int := 0;
 BEGIN
     LOOP
         PERFORM pg_stat_clear_snapshot();
-        SELECT count(*) INTO now_there FROM pg_stat_activity
+        SELECT count(*), count(*) FILTER (WHERE application_name = '' AND state <> 'starting')
+            INTO now_there, nameless_now FROM pg_stat_activity
             WHERE backend_type = 'client backend' AND application_name NOT LIKE 'matrix %';
         most := greatest(most, now_there);
+        nameless := greatest(nameless, nameless_now);
         samples := samples + 1;
         EXIT WHEN pg_try_advisory_lock(1);
         PERFORM pg_sleep(0.001);
     END LOOP;
     PERFORM pg_advisory_unlock(1);
-    PERFORM set_config('matrix.most', most::text, false), set_config('matrix.samples', samples::text, false);
+    PERFORM set_config('matrix.seen', format('%s|%s|%s', most, nameless, samples), false);
 END $$"""
+
+
+class Seen(typing.NamedTuple):
+    most: int  # connections at once
+    nameless: int  # at once, without an application_name
+    samples: int  # how often it looked
 
 
 class Sampler:
@@ -47,15 +58,15 @@ class Sampler:
         self.console.ask("SELECT pg_advisory_unlock_all()")
 
     def stop(self):
-        """The most connections there were at once, and how often it looked."""
+        """What it saw."""
         self.console.ask("SELECT pg_advisory_unlock(1)")
         self.sampler.answer()
-        rows = self.sampler.ask("SELECT current_setting('matrix.most'), current_setting('matrix.samples')")
-        return int(rows[0][0]), int(rows[0][1])
+        return Seen(*map(int, self.sampler.ask("SELECT current_setting('matrix.seen')")[0]))
 
 
-def storm(console, processes, clients, threads):
-    """So many processes with so many clients in so many threads. Returns what there was to see."""
+def storm(console, sizes):
+    """Processes with so many clients in so many threads each. Returns what there was to see."""
+    processes, clients, threads = sizes
     size = ["-c", str(clients), "-j", str(threads), "-t", str(TRANSACTIONS)]
     argv = ["pgbench", "-n", "-C", *size, "-f", SCRIPT]
     # A thread that waits in PQconnectdb does not serve its other clients, which hold what it waits for.
@@ -75,8 +86,8 @@ def storm(console, processes, clients, threads):
         finally:
             for program in crowd:
                 program.__exit__()
-        most, samples = sampler.stop()
-        expect("the most connections at once", LIMIT, most)
+        seen = sampler.stop()
+        expect("the most connections at once", LIMIT, seen.most)
         ledger.empties()
         server = ledger.server()
         expect("the ledger's peak", LIMIT, server["peak"])
@@ -86,7 +97,7 @@ def storm(console, processes, clients, threads):
             expect("transactions", processes * clients * TRANSACTIONS, done)
         elif refused < clients - LIMIT or not done:
             raise Wrong(f"{refused} clients refused, {done} transactions")
-    return f"{done} transactions, {refused} refused, at most {most} connections in {samples} looks"
+    return f"{done} transactions, {refused} refused, at most {seen.most} connections in {seen.samples} looks"
 
 
 def transactions(program, completes):

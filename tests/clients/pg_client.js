@@ -1,0 +1,16 @@
+// node-postgres, one connection: a socket of node's own.
+const { Client } = require('pg');
+const { serve, tls } = require('./protocol.js');
+
+const client = new Client({
+    connectionString: process.env.DATABASE_URL,
+    ssl: tls && { rejectUnauthorized: false },
+});
+let connecting;
+
+async function query(text) {
+    await (connecting ??= client.connect());
+    return (await client.query(text)).rows[0];
+}
+
+serve(query, () => client.end());
