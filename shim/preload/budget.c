@@ -223,19 +223,17 @@ static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_claim *c
     return wait < 0 ? PQB_FOREVER : now + (uint64_t)wait * PQB_MS;
 }
 
-/* A held socket is connected: the server has a process for it that waits for the startup packet.
- * There may be twice as many of these as max_connections and its auxiliary processes (22 by
- * default), so that a few are always to be had. */
-#define HELD_LEAST 16u
+/* A held socket is connected: the server has a process for it that waits for the startup packet. It
+ * bears twice as many as max_connections and its auxiliary processes (22 by default) together; of
+ * these, our limit is taken, and a few are left to others. */
+#define HELD_MORE 32u
 #define HELD_LONGEST (50 * PQB_SECOND) /* its authentication_timeout is a minute */
 
 /* How many others are held already, if that is as many as may be. */
 static unsigned crowd_at(const struct pqb_claim *claim)
 {
-    uint32_t limit = pqb_claim_config(claim).limit;
-    unsigned most = limit / 2 > HELD_LEAST ? limit / 2 : HELD_LEAST;
     unsigned held = pqb_holders_belled(claim);
-    return held > most ? held - 1 : 0;
+    return held > (uint64_t)pqb_claim_config(claim).limit + HELD_MORE ? held - 1 : 0;
 }
 
 static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *claim,

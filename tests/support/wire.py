@@ -142,7 +142,7 @@ def scene(name):
         return "hung up" if b"invalid" in s.recv(1000) + b"invalid" else ""
     if name == "threads":
         outcomes = []
-        threads = [threading.Thread(target=lambda: outcomes.append(open_one())) for _ in range(20)]
+        threads = [threading.Thread(target=lambda: outcomes.append(open_one())) for _ in range(40)]
         for t in threads:
             t.start()
         for t in threads:
