@@ -23,7 +23,7 @@ static int is_on(void)
 static struct pqb_thread mark(struct pqb_libpq *pq, struct pqb_connection *connection)
 {
     struct pqb_thread now = {.inside = pq};
-    if (!connection && pqb_budget_is_on() && !(pqb_settings()->doors & PQB_DOORS_LIBPQ))
+    if (!connection && pqb_budget_is_on() && !pqb_settings_has_door(PQB_DOORS_LIBPQ))
         now.inside = NULL;
     if (connection) {
         now.refuses = connection->state == PQB_CONNECTION_REFUSED;

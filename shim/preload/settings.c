@@ -259,6 +259,15 @@ int pqb_settings_is_off(void)
     return text && CHOICE(switches, text, &is_on) && !is_on;
 }
 
+int pqb_settings_has_door(uint32_t door)
+{
+    uint32_t open = PQB_DOORS_LIBPQ | PQB_DOORS_SOCKET;
+    const char *text = variable("PQBUDGET_DOORS");
+    if (atomic_load(&are_read))
+        return (settings.doors & door) != 0;
+    return !text || !read_doors(text, &open) || (open & door);
+}
+
 int pqb_settings_has_port(uint16_t port)
 {
     uint16_t fresh[PQB_SETTINGS_PORTS] = {0};

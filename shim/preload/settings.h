@@ -31,6 +31,9 @@ struct pqb_settings {
 /* True if PQBUDGET=off. Says nothing and opens nothing, at any time. */
 int pqb_settings_is_off(void);
 
+/* Whether this door is open. Says nothing. */
+int pqb_settings_has_door(uint32_t door);
+
 /* Whether PQBUDGET_PORTS has this port. Says nothing: any program connects to something. */
 int pqb_settings_has_port(uint16_t port);
 

@@ -614,7 +614,8 @@ static int hold_on(const struct pqb_socket *socket)
 static int is_broken(const struct pqb_socket *socket, int fd)
 {
     struct pollfd look = {.fd = fd, .events = POLLRDHUP};
-    return socket->state == PQB_SOCKET_HELD && poll(&look, 1, 0) == 1 && (look.revents & (POLLRDHUP | POLLHUP | POLLERR));
+    return socket->state == PQB_SOCKET_HELD && poll(&look, 1, 0) == 1 &&
+           (look.revents & (POLLRDHUP | POLLHUP | POLLERR));
 }
 
 /* A front-door connection is told; its claim stays with it. */
