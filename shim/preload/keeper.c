@@ -13,6 +13,7 @@
 
 #define STACK (256u << 10)
 #define FLUSH_MS 1
+#define NAP_MS 10
 
 /* The process that has a keeper. A forked child has none, whatever its parent had. */
 static int32_t keeper_of;
@@ -25,6 +26,8 @@ static void rest(const struct pqb_side_wait *wait)
         poll(&room, 1, FLUSH_MS);
     } else if (wait->region && !pqb_region_check(wait->region)) {
         pqb_futex_wait(pqb_wait_bell(wait->region), wait->heard, pqb_now() + PQB_TICK_HOT, 1);
+    } else {
+        poll(NULL, 0, NAP_MS); /* no ledger to sleep on just now */
     }
 }
 

@@ -291,7 +291,7 @@ void pqb_side_duplicated(int fd, int to)
 static void wait_for(struct pqb_side_wait *wait, struct pqb_socket *socket)
 {
     const struct pqb_claim *claim = pqb_socket_claim(socket);
-    if (!pqb_socket_waits(socket) || !claim->region)
+    if (!pqb_socket_waits(socket) || !claim->region || pqb_region_check(claim->region))
         return;
     if (!wait->region) {
         pqb_region_pin(wait->region = claim->region);

@@ -483,7 +483,7 @@ static int write_asked(struct pqb_socket *socket, const struct iovec *part, int 
         !bytes_add_parts(&socket->held, part, parts)) {
         if (packet == PQB_PACKET_CANCEL || packet == PQB_PACKET_OTHER)
             release(socket);
-        else
+        else if (!flush(socket, socket->fd)) /* a ClientHello that began in pieces */
             veil(socket);
         return 0;
     }
@@ -665,7 +665,10 @@ static void ask_anew(struct pqb_socket *socket, int fd)
 static void step_waiting(struct pqb_socket *socket, int fd)
 {
     struct pqb_claim *claim = pqb_socket_claim(socket);
-    enum pqb_status status = pqb_claim_take(claim);
+    /* It may have shrunk, or been replaced, since the last round. */
+    enum pqb_status status = pqb_region_check(claim->region);
+    if (!status)
+        status = pqb_claim_take(claim);
     if (!status) {
         granted(socket, fd);
     } else if (is_broken(socket, fd)) {

@@ -108,6 +108,18 @@ expect "a cancel request" end "$(PQBUDGET_WAIT=0 wire cancel)"
 expect "another protocol" "hung up" "$(PQBUDGET_WAIT=0 wire other)"
 expect "PQBUDGET=off" ok "$(PQBUDGET=off wire open)"
 expect "the other door only" ok "$(PQBUDGET_DOORS=libpq wire open)"
+PQBUDGET_WAIT=20s keep reset nonblocking
+exec 6>"$temp/in.reset"
+wait_until "one waiting" is " 1 waiting" 1
+"$build/pqbudget" reset --force >/dev/null || fail "reset"
+wait_until "its login, by the new ledger" said reset 1
+expect "held over a reset" "ok after a while" "$(sed 's/^ok$/& after a while/' "$temp/out.reset")"
+exec 6>&-
+wait_until "its slot" empty
+exec 5>&-
+keep again open open
+exec 5>"$temp/in.again"
+wait_until "two logins" said again 2
 PQBUDGET_WAIT=20s keep waits nonblocking
 exec 6>"$temp/in.waits"
 wait_until "one waiting" is " 1 waiting" 1
