@@ -166,6 +166,8 @@ Test(family, a_vfork_child_takes_nothing_along)
 /* Without TLS: libpq itself hangs in a child that was forked while a thread set OpenSSL up. */
 Test(family, forked_amid_connecting_threads)
 {
+    if (ground_has_sanitizer())
+        cr_skip_test("AddressSanitizer's allocator keeps its locks in a forked child");
     struct guest *guest = guest_doors(WORDS("PQBUDGET_LIMIT=4", "PQBUDGET_WAIT=20s"), "forkamid",
                                       "25", "host=127.0.0.1 sslmode=disable gssencmode=disable");
     hear(guest, "children 25 bad 0");
