@@ -2,7 +2,7 @@
 #include "conninfo/value.h"
 #include "ledger/os.h"
 #include "tool/json.h"
-#include "tool/server.h"
+#include "tool/look.h"
 #include "tool/text.h"
 #include "tool/verbs.h"
 #include "tool/view.h"
@@ -30,50 +30,21 @@ struct request {
     long long watch_ms; /* 0 = once */
 };
 
-/* The number in the snapshot of the server that is asked for. */
-static enum pqb_status find_server(const struct pqb_region *region, const struct request *request,
-                                   const struct pqb_snapshot *snapshot, unsigned *only,
-                                   struct pqb_error *error)
-{
-    char key[PQB_SERVER_TEXT];
-    *only = PQB_VIEW_ALL;
-    if (!request->server)
-        return PQB_OK;
-    pqb_server_text(region, pqb_server_find(region, request->server), key);
-    for (unsigned i = 0; *key && i < snapshot->servers; i++)
-        if (!strcmp(snapshot->server[i].key, key))
-            *only = i;
-    if (*only == PQB_VIEW_ALL)
-        return pqb_fail(error, PQB_INVALID,
-                        "the ledger knows no server %.80s; \"pqbudget status\" lists them",
-                        request->server);
-    return PQB_OK;
-}
-
 /* Looks once and shows it. */
 static enum pqb_status show(const struct request *request, const struct pqb_screen *screen,
                             FILE *out, struct pqb_error *error)
 {
-    struct pqb_region *region;
     struct pqb_snapshot snapshot;
     unsigned only;
-    enum pqb_status status = pqb_region_open(request->path, 0, &region, error);
+    enum pqb_status status = pqb_look_at(request->path, request->server, &snapshot, &only, error);
     if (status)
         return status;
-    status = pqb_snapshot_take(region, &snapshot);
-    if (status) {
-        pqb_region_unpin(region);
-        return pqb_fail(error, status, "%s was %s while it was read; try again", request->path,
-                        status == PQB_LOST ? "removed" : "changed");
-    }
-    status = find_server(region, request, &snapshot, &only, error);
-    if (!status && request->is_json)
+    if (request->is_json)
         pqb_view_json(&snapshot, only, out);
-    else if (!status)
+    else
         pqb_view_text(&snapshot, only, screen, out);
     pqb_snapshot_free(&snapshot);
-    pqb_region_unpin(region);
-    return status;
+    return PQB_OK;
 }
 
 static void show_failure(const struct request *request, const struct pqb_screen *screen,
