@@ -230,7 +230,7 @@ fuzz: $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%) ## Fuzz connection strings and the p
 bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure, as ratios in one run
 	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/bench
 
-lint: deps-lint deps-check ## Look at shell scripts and C with shellcheck, clang-format, cppcheck, clang-tidy
+lint: deps-lint deps-check $(release_ALL) build/release/helpers/client ## Look at shell scripts, C, metrics with their linters
 	@scripts/lint
 
 format: deps-lint ## Format the C sources

@@ -12,4 +12,7 @@ void pqb_view_text(const struct pqb_snapshot *snapshot, unsigned only,
                    const struct pqb_screen *screen, FILE *out);
 void pqb_view_json(const struct pqb_snapshot *snapshot, unsigned only, FILE *out);
 
+/* Prometheus' text format. */
+void pqb_view_metrics(const struct pqb_snapshot *snapshot, FILE *out);
+
 #endif

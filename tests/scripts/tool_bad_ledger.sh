@@ -5,7 +5,7 @@
 . "$(dirname "$0")/tool_common"
 
 verbs=("status" "status --json" "status --watch" "set --limit 5" "set --server $server --new --limit 5"
-    "pause" "resume" "events" "events -f" "reset")
+    "pause" "resume" "events" "events -f" "metrics" "reset")
 
 traits() {
     stat -c '%i %s %a %U %F' "$ledger"*
@@ -35,7 +35,7 @@ fresh() {
 }
 
 # Absent. To watch or follow it is no error: it may come.
-for verb in "status" "status --json" "set --limit 5" pause resume events; do
+for verb in "status" "status --json" "set --limit 5" pause resume events metrics; do
     # shellcheck disable=SC2086 # several words
     refuses 3 'there is no ledger .* yet: start a program .*--ledger' $verb
 done
@@ -111,6 +111,7 @@ disown
 read -r _ <"$temp/held"
 accepts status
 accepts events
+accepts metrics
 for verb in "set --limit 5" pause reset; do
     # shellcheck disable=SC2086 # several words
     refuses 3 'the ledger is busy' $verb
@@ -135,7 +136,7 @@ PYTHON
     run status --json
     [ "$code" = 0 ] || fail "seed $seed: exit status $code: $(cat "$temp/err")"
     is 'len(j["servers"]) >= 0' || fail "seed $seed: no JSON"
-    for arguments in status events; do
+    for arguments in status events metrics; do
         run "$arguments"
         [ "$code" = 0 ] || fail "seed $seed: $arguments: exit status $code: $(cat "$temp/err")"
         python3 -c 'import sys, unicodedata

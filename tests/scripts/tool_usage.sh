@@ -12,7 +12,7 @@ refuses 2 "unknown option '-x'" -x status
 refuses 2 '--ledger wants' --ledger
 refuses 2 '--ledger wants' --ledger ''
 refuses 2 '--ledger wants' status --ledger=
-for verb in status set pause resume events reset; do
+for verb in status set pause resume events metrics reset; do
     refuses 2 "$verb: unknown option '--frob'; see .*pqbudget help $verb" "$verb" --frob=1
     refuses 2 "unknown option '-Z'" "$verb" -Z
     refuses 2 "'--ledger' needs a value" "$verb" --ledger
@@ -38,7 +38,7 @@ accepts help
 cp "$temp/out" "$temp/overview"
 accepts --help
 cmp "$temp/out" "$temp/overview" || fail "--help is not help"
-for verb in status set pause resume events reset help; do
+for verb in status set pause resume events metrics reset help; do
     grep -q "^  $verb " "$temp/overview" || fail "the overview does not know $verb"
     accepts help "$verb"
     grep -q "^usage: pqbudget $verb" "$temp/out" || fail "help $verb: $(cat "$temp/out")"
