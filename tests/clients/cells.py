@@ -67,17 +67,23 @@ def named(row, console):
                 expect("its query", f"42|{wanted}", client.query())
 
 
-def refused(row, _):
-    """When the budget is full and it may not wait: its own exception, with the server's words and ours."""
-    with Ledger(1) as ledger, Holder(ledger):
-        with row.start(ledger.environment(PQBUDGET_WAIT="0")) as client:
+def refuse(row, ledger, refusal, **variables):
+    """Its own exception, with the server's words and ours: when it may not wait, and when it waits in vain."""
+    for wait in ("0", "200ms"):
+        with row.start(ledger.environment(PQBUDGET_WAIT=wait, **variables)) as client:
             status, text = client.failure()
-            expect("exit status", row.failing, status)
-            if not re.fullmatch(row.refusal, text):
-                raise Wrong(f"expected {row.refusal!r}, got {text!r}")
+            expect(f"exit status, waiting {wait}", row.failing, status)
+            if not re.fullmatch(refusal, text):
+                raise Wrong(f"waiting {wait}: expected {refusal!r}, got {text!r}")
+
+
+def refused(row, _):
+    """When the budget is full."""
+    with Ledger(1) as ledger, Holder(ledger):
+        refuse(row, ledger, row.refusal)
         server = ledger.server()
-        seen = [server[key] for key in ("refused_total", "used", "waiting")]
-        expect("refused, in use, waiting", [row.attempts, 1, 0], seen)
+        seen = [server[key] for key in ("refused_total", "timeout_total", "used", "waiting")]
+        expect("refused, timed out, in use, waiting", [row.attempts, row.attempts, 1, 0], seen)
 
 
 def talk(row, client):
@@ -142,35 +148,38 @@ def ticking(row, _):
             client.connected()
 
 
+def connect_encrypted(row, console, ledger, client):
+    """Waits until it has a connection, which is encrypted and counted."""
+    expect("TLS", True, console.is_encrypted(client.connected()))
+    expect("door", row.door, ledger.claim(client.pid, "open")["door"])
+
+
 def encrypted(row, console, tls):
     """TLS, asked for in this way: counted and given back, refused, admitted when it waits."""
     with Ledger(1, TLS_PORT) as ledger:
-        environment = ledger.environment(CLIENT_TLS=tls, PQBUDGET_WAIT="20s")
-        with row.start(environment) as client:
-            backend = client.connected()
-            expect("TLS", True, console.is_encrypted(backend))
-            expect("door", row.door, ledger.claim(client.pid, "open")["door"])
+        waits = ledger.environment(CLIENT_TLS=tls, PQBUDGET_WAIT="20s")
+        with row.start(waits) as client:
+            connect_encrypted(row, console, ledger, client)
             client.close()
-            if not row.libuv:
-                ledger.empties()
-            client.finish()
-        ledger.empties()
+            # However it was closed, who wants the slot finds it free while the process lives on; and so
+            # does who looks.
+            Holder(ledger).__exit__()
+            ledger.empties()
+            expect("the process lives", True, client.lives())
 
         with Holder(ledger) as holder:
-            with row.start(environment | {"PQBUDGET_WAIT": "0"}) as client:
-                status, text = client.failure()
-                expect("exit status", row.failing, status)
-                refusal = row.tls[tls].replace(PORT, TLS_PORT)
-                if not re.fullmatch(refusal, text):
-                    raise Wrong(f"expected {refusal!r}, got {text!r}")
-
-            with row.start(environment) as client:
+            refuse(row, ledger, row.tls[tls].replace(PORT, TLS_PORT), CLIENT_TLS=tls)
+            with row.start(waits) as client:
                 ledger.claim(client.pid, "waiting")
                 holder.let_go()
-                backend = client.connected()
-                expect("TLS", True, console.is_encrypted(backend))
-                ledger.claim(client.pid, "open")
+                connect_encrypted(row, console, ledger, client)
                 client.query()
+                client.kill()
+        ledger.empties()
+
+        with row.start(waits) as client:
+            connect_encrypted(row, console, ledger, client)
+            expect("exit status", 0, client.finish()[0])
         ledger.empties()
 
 

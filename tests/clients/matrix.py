@@ -24,14 +24,18 @@ def script(name, interpreter, file, refusal, **peculiar):
     return Row(name, [interpreter, os.path.join(HERE, file)], refusal, **peculiar)
 
 
+# Bad when it looks before it has begun to wait, failed when it has waited.
+PSYCOPG = rf"psycopg\.OperationalError: connection (?:is bad|failed): {FATAL}"
 PYTHON = "/usr/bin/python3"  # Debian's, which has Debian's modules
 NODE_REFUSAL = f"error: 53300: {SORRY}\n{DETAIL}\n{HINT}"
-NODE_TLS = {"require": "Error: undefined: The server does not support SSL connections"}
+# To prefer TLS is for node-postgres to require it.
+NODE_TLS = dict.fromkeys(("prefer", "require"), "Error: undefined: The server does not support SSL connections")
 PRISMA = rf"PrismaClientKnownRequestError: P2037: (?:.|\n)*Too many database connections opened: {SORRY}"
-PRISMA_TLS = {
-    "require": r"PrismaClientKnownRequestError: P1011: (?:.|\n)*"
-    "Error opening a TLS connection: The server does not support SSL connections"
-}
+PRISMA_TLS = dict.fromkeys(
+    ("prefer", "require"),
+    r"PrismaClientKnownRequestError: P1011: (?:.|\n)*"
+    "Error opening a TLS connection: The server does not support SSL connections",
+)
 # It goes on with TLS whatever the answer; what its OpenSSL makes of an ErrorResponse or an alert differs.
 POSTGRES_JS_TLS = "Error: (?:ECONNRESET|ERR_SSL_[A-Z0-9_]+): .*"
 ASYNCPG = rf"asyncpg\.exceptions\.TooManyConnectionsError: {SORRY}\nDETAIL:  {DETAIL}\nHINT:  {HINT}"
@@ -53,10 +57,7 @@ ROWS = [
     Dump(),
     IsReady(),
     script("psycopg2", PYTHON, "psycopg2_sync.py", rf"psycopg2\.OperationalError: {REFUSAL}"),
-    script(
-        "psycopg3", PYTHON, "psycopg3_ctypes.py",
-        rf"psycopg\.OperationalError: connection is bad: {FATAL}",
-    ),
+    script("psycopg3", PYTHON, "psycopg3_ctypes.py", PSYCOPG),
     script(
         "ruby-pg", "ruby", "ruby_pg.rb", f"PG::ConnectionBad: {REFUSAL}",
         application_name=os.path.join(HERE, "ruby_pg.rb"),  # $0
@@ -82,11 +83,7 @@ ROWS = [
         "psycopg2 async", PYTHON, "psycopg2_async.py", rf"psycopg2\.OperationalError: {REFUSAL}",
         ticks=True, tls=True,
     ),
-    script(
-        "psycopg3 asyncio", PYTHON, "psycopg3_asyncio.py",
-        rf"psycopg\.OperationalError: connection is bad: {FATAL}",
-        ticks=True, tls=True,
-    ),
+    script("psycopg3 asyncio", PYTHON, "psycopg3_asyncio.py", PSYCOPG, ticks=True, tls=True),
     script(
         "aiopg", PYTHON, "aiopg_client.py", rf"psycopg2\.OperationalError: {REFUSAL}",
         ticks=True, tls=True,
@@ -107,7 +104,7 @@ ROWS = [
     script("asyncpg", PYTHON, "asyncpg_asyncio.py", ASYNCPG, door="socket", ticks=True, tls=ASYNCPG_TLS),
     script(
         "asyncpg uvloop", PYTHON, "asyncpg_uvloop.py", ASYNCPG, door="socket", ticks=True,
-        tls=ASYNCPG_TLS, libuv=True,
+        tls=ASYNCPG_TLS,
     ),
     script(
         "pg8000", PYTHON, "pg8000_client.py", PG8000, door="socket",

@@ -1,11 +1,8 @@
 // node-postgres, one connection: a socket of node's own.
 const { Client } = require('pg');
-const { serve, tls } = require('./protocol.js');
+const { serve, connectionString } = require('./protocol.js');
 
-const client = new Client({
-    connectionString: process.env.DATABASE_URL,
-    ssl: tls && { rejectUnauthorized: false },
-});
+const client = new Client({ connectionString });
 let connecting;
 
 async function query(text) {

@@ -1,7 +1,7 @@
 // postgres.js.
 const postgres = require('postgres');
-const { serve, tls } = require('./protocol.js');
+const { serve } = require('./protocol.js');
 
-const sql = postgres(process.env.DATABASE_URL, { max: 1, ssl: tls });
+const sql = postgres(process.env.DATABASE_URL, { max: 1, ssl: process.env.CLIENT_TLS });
 
 serve(async (text) => (await sql.unsafe(text))[0], () => sql.end());

@@ -34,5 +34,8 @@ exports.serve = function serve(query, close) {
     query('SELECT pg_backend_pid() AS pid').then((row) => console.log(`connected ${row.pid}`), failed);
 };
 
-// What the matrix wants of TLS: undefined, 'prefer' or 'require'.
-exports.tls = process.env.CLIENT_TLS;
+// How to connect with node-postgres. What the matrix wants of TLS is nothing, 'prefer' or 'require', in libpq's
+// sense; by itself node-postgres reads all of these as verify-full.
+const tls = process.env.CLIENT_TLS;
+exports.connectionString =
+    process.env.DATABASE_URL + (tls ? `?uselibpqcompat=true&sslmode=${tls}` : '');

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 
 from bench import HERE, MADE, PORT, Console, Program, Wrong, expect, plain, wait_until
@@ -79,9 +78,6 @@ class Row:
     connections = 1  # how many it makes, one after the other
     door = "libpq"
     ticks = False  # it tells how often its timer ticked, also while it connects
-    # libuv closes by a system call of its own. In plain the Terminate before it tells; encrypted, nothing
-    # does until the process ends.
-    libuv = False
     tells_later = False  # the server hears its name after the start
     tls = {}  # by what it may be asked for, prefer or require: its refusal then; or True
 
@@ -152,39 +148,16 @@ class Ecpg(Compiled):
 class Node(Row):
     """One that needs what package.json names, in a node_modules of our own."""
 
-    libuv = True
-
-    modules = os.path.join(MADE, "node_modules")
+    modules = os.path.abspath(os.path.join(MADE, "node_modules"))
 
     def __init__(self, name, source, refusal, **peculiar):
         super().__init__(name, ["node", os.path.join(HERE, source)], refusal, **peculiar)
 
     def build(self):
-        os.makedirs(MADE, exist_ok=True)
-        lists = [os.path.join(HERE, name) for name in ("package.json", "package-lock.json", "prisma.schema")]
-        stamp = os.path.join(self.modules, ".made")
-        if not older(stamp, *lists):
-            return
-        for file in lists:
-            shutil.copy(file, MADE)
-        # What is compiled takes the headers of the node that is installed; node-gyp would fetch some, and
-        # Prisma an engine that is not needed for this.
-        environment = plain() | {
-            "npm_config_nodedir": "/usr",
-            "PRISMA_SCHEMA_ENGINE_BINARY": "/bin/true",
-            "CHECKPOINT_DISABLE": "1",
-        }
-        for step in (
-            ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
-            ["npm", "rebuild", "libpq"],
-            ["node_modules/.bin/prisma", "generate", "--schema", "prisma.schema"],
-        ):
-            run(step, " ".join(step[:2]), cwd=MADE, env=environment)
-        with open(stamp, "w", encoding="ascii"):
-            pass
+        run([os.path.join(HERE, "node-modules"), "--native"], "node-modules", env=plain())
 
     def start(self, environment):
-        return super().start(environment | {"NODE_PATH": os.path.abspath(self.modules)})
+        return super().start(environment | {"NODE_PATH": self.modules})
 
 
 class Java(Row):
