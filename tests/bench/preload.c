@@ -4,91 +4,21 @@
  * compared within the round.
  *
  *   preload execs                          needs nothing
- *   preload memory                         a server, as PGHOST and the like say
+ *   preload calls                          a server, as PGHOST and the like say
+ *   preload memory                         the same
  *   preload queries PGBENCH                the same, with pgbench's tables
  *   preload connects PGBENCH ROAD HOST     the same; ROAD is what the table calls the way to HOST
+ *   preload pool NODE SCRIPT               the same; NODE_PATH leads to what the script requires
  */
-#include "support/measure.h"
+#include "support/pair.h"
 #include "support/support.h"
 
-#include <fcntl.h>
-#include <spawn.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Index of everything that is measured twice. */
-enum { DIRECT, PRELOADED, BOTH };
-
-static char **environment[BOTH];
-
-static void make_environments(void)
-{
-    const char *folder = getenv("PQB_BENCH_DIR"), *library = support_built("libpqbudget.so");
-    char name[64], ledger[256];
-    unsigned count = 0;
-    while (environ[count])
-        count++;
-    for (unsigned way = 0; way < BOTH; way++) {
-        environment[way] = calloc(count + 4, sizeof **environment);
-        if (!environment[way])
-            measure_fail("no memory");
-        memcpy(environment[way], environ, count * sizeof *environ);
-    }
-    support_ledger_name(name);
-    snprintf(ledger, sizeof ledger, "%s%s%s", folder ? folder : "", folder ? "/" : "", name);
-    char **added = environment[PRELOADED] + count;
-    if (access(library, R_OK) || asprintf(&added[0], "LD_PRELOAD=%s", library) < 0 ||
-        asprintf(&added[1], "PQBUDGET_LEDGER=%s", ledger) < 0 ||
-        asprintf(&added[2], "PQBUDGET_LIMIT=50") < 0)
-        measure_fail("cannot preload %s", library);
-}
-
-/* Starts it; *out, if wanted, reads what it writes to stdout. */
-static pid_t start(char *const *command, unsigned way, int *out)
-{
-    posix_spawn_file_actions_t actions;
-    int pipe_fds[2] = {-1, -1};
-    pid_t pid;
-    if ((out && pipe2(pipe_fds, O_CLOEXEC)) || posix_spawn_file_actions_init(&actions))
-        measure_fail("no pipe");
-    if (out)
-        posix_spawn_file_actions_adddup2(&actions, pipe_fds[1], STDOUT_FILENO);
-    if (posix_spawn(&pid, command[0], &actions, NULL, command, environment[way]))
-        measure_fail("cannot run %s", command[0]);
-    posix_spawn_file_actions_destroy(&actions);
-    if (out) {
-        close(pipe_fds[1]);
-        *out = pipe_fds[0];
-    }
-    return pid;
-}
-
-/* The figures of one row: those of each way, and of each round the two compared. */
-struct pair {
-    struct series series[BOTH], compared;
-};
-
-static void pair_free(struct pair *pair)
-{
-    series_free(&pair->series[DIRECT]);
-    series_free(&pair->series[PRELOADED]);
-    series_free(&pair->compared);
-}
-
-static void pair_judge(struct pair *pair, const char *what, const char *unit,
-                       const char *compared_unit, const char *bar, int is_met)
-{
-    struct measure_pair row = {.has_bar = 1, .is_met = is_met};
-    snprintf(row.what, sizeof row.what, "%s", what);
-    snprintf(row.bar, sizeof row.bar, "%s", bar);
-    measure_spread(row.direct, &pair->series[DIRECT], unit);
-    measure_spread(row.preloaded, &pair->series[PRELOADED], unit);
-    measure_spread(row.compared, &pair->compared, compared_unit);
-    measure_print_pair(&row);
-}
 
 /* ---- queries and connections: pgbench ---- */
 
@@ -100,7 +30,7 @@ static double run_pgbench(char *const *command, unsigned way)
     int out, status;
     char line[256];
     double speed = 0;
-    pid_t pid = start(command, way, &out);
+    pid_t pid = pair_start(command, way, NULL, &out);
     FILE *lines = fdopen(out, "r");
     while (lines && fgets(line, sizeof line, lines))
         sscanf(line, "tps = %lf", &speed);
@@ -118,17 +48,17 @@ static void compare_pgbench(struct pair *pair, char **command, char *transaction
     long size = 100;
     for (unsigned tries = 0; tries < 3; tries++) {
         snprintf(transactions, 24, "%ld", size);
-        size = (long)(run_pgbench(command, tries % BOTH) * ROUND_S / clients) + 10;
+        size = (long)(run_pgbench(command, tries % PAIR_BOTH) * ROUND_S / clients) + 10;
     }
     snprintf(transactions, 24, "%ld", size);
     for (unsigned round = 0; round < rounds; round++) {
-        double speed[BOTH];
-        for (unsigned turn = 0; turn < BOTH; turn++) {
-            unsigned way = (turn + round) % BOTH;
+        double speed[PAIR_BOTH];
+        for (unsigned turn = 0; turn < PAIR_BOTH; turn++) {
+            unsigned way = (turn + round) % PAIR_BOTH;
             speed[way] = run_pgbench(command, way);
             series_add(&pair->series[way], speed[way]);
         }
-        series_add(&pair->compared, speed[PRELOADED] / speed[DIRECT]);
+        series_add(&pair->compared, speed[PAIR_PRELOADED] / speed[PAIR_DIRECT]);
     }
 }
 
@@ -158,6 +88,95 @@ static void measure_connects(char *pgbench, const char *road, char *host)
     pair_free(&pair);
 }
 
+/* ---- programs that last ---- */
+
+#define MOST_FIGURES 4
+
+/* What one of them does in a round, how often it warms up first, and how many figures it says. */
+struct lasting {
+    char *const *command;
+    unsigned times, warm_up, figures, rounds;
+};
+
+#define STARTS 10
+
+/* Both at work in turns. No two starts of a program are alike (where its memory lies, what a
+ * compiler at run time makes of it), so there are several. */
+static void compare_lasting(struct pair *pair, const struct lasting *work)
+{
+    for (unsigned start = 0; start < STARTS; start++) {
+        struct pair_worker worker[PAIR_BOTH];
+        double figure[PAIR_BOTH][MOST_FIGURES];
+        for (unsigned way = 0; way < PAIR_BOTH; way++) {
+            pair_worker_start(&worker[way], work->command, way);
+            pair_worker_ask(&worker[way], work->warm_up, figure[way], work->figures);
+        }
+        for (unsigned round = 0; round < work->rounds; round++) {
+            for (unsigned turn = 0; turn < PAIR_BOTH; turn++) {
+                unsigned way = (turn + round + start) % PAIR_BOTH;
+                pair_worker_ask(&worker[way], work->times, figure[way], work->figures);
+            }
+            for (unsigned i = 0; i < work->figures; i++) {
+                for (unsigned way = 0; way < PAIR_BOTH; way++)
+                    series_add(&pair[i].series[way], figure[way][i]);
+                series_add(&pair[i].compared, figure[PAIR_PRELOADED][i] / figure[PAIR_DIRECT][i]);
+            }
+        }
+        for (unsigned way = 0; way < PAIR_BOTH; way++)
+            pair_worker_end(&worker[way]);
+    }
+}
+
+/* Whoever is started from now on shares one processor with us, who sleep while they work. */
+static void share_a_processor(void)
+{
+    cpu_set_t all, one;
+    unsigned last = CPU_SETSIZE - 1;
+    if (sched_getaffinity(0, sizeof all, &all))
+        return;
+    while (last > 0 && !CPU_ISSET(last, &all))
+        last--;
+    CPU_ZERO(&one);
+    CPU_SET(last, &one);
+    sched_setaffinity(0, sizeof one, &one); /* where it can't be had, it is measured without */
+}
+
+static void measure_calls(char *connections, const char *where)
+{
+    static const char *const name[] = {"write()` to a pipe", "read()` from a pipe",
+                                       "send()` to a socket", "recv()` from a socket"};
+    struct pair pair[MOST_FIGURES] = {0};
+    char path[512], what[160];
+    char *command[] = {path, connections, NULL};
+    snprintf(path, sizeof path, "%s", support_built("bench/calls"));
+    compare_lasting(pair, &(struct lasting){.command = command,
+                                            .times = 10,
+                                            .warm_up = 100,
+                                            .figures = MOST_FIGURES,
+                                            .rounds = measure_is_quick() ? 50 : 500});
+    for (unsigned i = 0; i < MOST_FIGURES; i++) {
+        snprintf(what, sizeof what, "`%s, one byte, %s", name[i], where);
+        pair_judge(&pair[i], what, " ns", " ×", "≤ 1.05", series_median(&pair[i].compared) <= 1.05);
+        pair_free(&pair[i]);
+    }
+}
+
+static void measure_pool(char *node, char *script)
+{
+    struct pair pair[MOST_FIGURES] = {0};
+    char *command[] = {node, script, NULL};
+    compare_lasting(pair, &(struct lasting){.command = command,
+                                            .times = 200,
+                                            .warm_up = 5000,
+                                            .figures = 2,
+                                            .rounds = measure_is_quick() ? 40 : 400});
+    pair_judge(&pair[0], "node-postgres, a pool of 5, `SELECT` by key: queries per second", "",
+               " ×", "≥ 0.99", series_median(&pair[0].compared) >= 0.99);
+    pair_judge(&pair[1], "the same: processor time of node per query", " µs", " ×", "", 0);
+    pair_free(&pair[0]);
+    pair_free(&pair[1]);
+}
+
 /* ---- the start of a program ---- */
 
 /* µs from the order to the end of a program that does nothing. */
@@ -165,7 +184,7 @@ static double time_exec(char *const *command, unsigned way)
 {
     int status;
     uint64_t begin = pqb_now();
-    pid_t pid = start(command, way, NULL);
+    pid_t pid = pair_start(command, way, NULL, NULL);
     if (waitpid(pid, &status, 0) != pid || status)
         measure_fail("%s failed", command[0]);
     return (double)(pqb_now() - begin) / 1e3;
@@ -177,16 +196,16 @@ static void measure_execs(void)
     struct pair pair = {0};
     unsigned rounds = measure_is_quick() ? 100 : 500;
     for (unsigned round = 0; round <= rounds; round++) {
-        struct series one[BOTH] = {0};
+        struct series one[PAIR_BOTH] = {0};
         for (unsigned i = 0; i < 40; i++)
-            series_add(&one[i % BOTH], time_exec(command, i % BOTH));
-        for (unsigned way = 0; way < BOTH && round; way++) /* the first one warms up */
+            series_add(&one[i % PAIR_BOTH], time_exec(command, i % PAIR_BOTH));
+        for (unsigned way = 0; way < PAIR_BOTH && round; way++) /* the first one warms up */
             series_add(&pair.series[way], series_median(&one[way]));
         if (round)
             series_add(&pair.compared,
-                       series_median(&one[PRELOADED]) / series_median(&one[DIRECT]));
-        series_free(&one[DIRECT]);
-        series_free(&one[PRELOADED]);
+                       series_median(&one[PAIR_PRELOADED]) / series_median(&one[PAIR_DIRECT]));
+        series_free(&one[PAIR_DIRECT]);
+        series_free(&one[PAIR_PRELOADED]);
     }
     pair_judge(&pair, "`/bin/true`, from the order to its end", " µs", " ×", "≤ 1.10",
                series_median(&pair.compared) <= 1.10);
@@ -229,7 +248,7 @@ static pid_t start_idle(unsigned size, unsigned way, FILE **said)
     int out;
     snprintf(path, sizeof path, "%s", support_built("helpers/pool"));
     snprintf(number, sizeof number, "%u", size);
-    pid_t pid = start(command, way, &out);
+    pid_t pid = pair_start(command, way, NULL, &out);
     *said = fdopen(out, "r");
     while (*said && strcmp(line, "idle\n") != 0 && fgets(line, sizeof line, *said))
         open += !strcmp(line, "open\n");
@@ -242,21 +261,21 @@ static pid_t start_idle(unsigned size, unsigned way, FILE **said)
 static void measure_idle(unsigned size, const char *what)
 {
     struct pair pair = {0};
-    pid_t pid[IDLE][BOTH];
-    FILE *said[IDLE][BOTH];
+    pid_t pid[IDLE][PAIR_BOTH];
+    FILE *said[IDLE][PAIR_BOTH];
     for (unsigned i = 0; i < IDLE; i++)
-        for (unsigned way = 0; way < BOTH; way++)
+        for (unsigned way = 0; way < PAIR_BOTH; way++)
             pid[i][way] = start_idle(size, way, &said[i][way]);
     for (unsigned i = 0; i < IDLE; i++) {
-        double kib[BOTH];
-        for (unsigned way = 0; way < BOTH; way++) {
+        double kib[PAIR_BOTH];
+        for (unsigned way = 0; way < PAIR_BOTH; way++) {
             kib[way] = private_of(pid[i][way]);
             series_add(&pair.series[way], kib[way]);
         }
-        series_add(&pair.compared, kib[PRELOADED] - kib[DIRECT]);
+        series_add(&pair.compared, kib[PAIR_PRELOADED] - kib[PAIR_DIRECT]);
     }
     for (unsigned i = 0; i < IDLE; i++)
-        for (unsigned way = 0; way < BOTH; way++) {
+        for (unsigned way = 0; way < PAIR_BOTH; way++) {
             support_kill(pid[i][way]);
             fclose(said[i][way]);
         }
@@ -267,9 +286,14 @@ static void measure_idle(unsigned size, const char *what)
 int main(int count, char **arguments)
 {
     const char *what = count > 1 ? arguments[1] : "";
-    make_environments();
+    pair_prepare();
     if (!strcmp(what, "execs") && count == 2) {
         measure_execs();
+    } else if (!strcmp(what, "calls") && count == 2) {
+        char none[] = "0", some[] = "4";
+        share_a_processor();
+        measure_calls(none, "in a program that never connected");
+        measure_calls(some, "in one that holds 4 connections");
     } else if (!strcmp(what, "memory") && count == 2) {
         measure_idle(0, "private memory of a program that never connected");
         measure_idle(1, "private memory of a program that holds a connection");
@@ -278,8 +302,11 @@ int main(int count, char **arguments)
         measure_queries(arguments[2], 8);
     } else if (!strcmp(what, "connects") && count == 5) {
         measure_connects(arguments[2], arguments[3], arguments[4]);
+    } else if (!strcmp(what, "pool") && count == 4) {
+        measure_pool(arguments[2], arguments[3]);
     } else {
-        measure_fail("usage: preload execs|memory|queries PGBENCH|connects PGBENCH ROAD HOST");
+        measure_fail("usage: preload execs|calls|memory|queries PGBENCH|connects PGBENCH ROAD HOST|"
+                     "pool NODE SCRIPT");
     }
     return 0;
 }

@@ -26,7 +26,7 @@ fake id <<<"echo 0"
 deps check || fail "something is missing: $(cat "$temp/err")"
 expect "stdout and stderr" "" "$(cat "$temp/out" "$temp/err")"
 expect "questions to dpkg and apt" asked "$(cat "$temp/asked")"
-deps demo bench || fail "something is missing: $(cat "$temp/err")"
+deps demo || fail "something is missing: $(cat "$temp/err")"
 
 deps no-such-group
 expect "exit status for an unknown group" 2 $?
