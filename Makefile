@@ -47,6 +47,7 @@ PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq hooks params),
 # All of the preload: what else is in it is position-independent and hidden as well.
 PIC_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(PRELOAD_SRC)
 TOOL_SRC := $(wildcard shim/tool/*.c)
+TOOL_PARTS := $(filter-out shim/tool/main.c,$(TOOL_SRC))
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 UNIT_SRC := $(wildcard tests/unit/*.c)
 INTEGRATION_SRC := $(wildcard tests/integration/*.c)
@@ -68,7 +69,6 @@ ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PAR
 # What is missing comes before the first object.
 DEPS_FIRST := deps-build $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
 	$(if $(filter check%,$(MAKECMDGOALS)),check))
-# Asked when it is needed: `make all` works without pkg-config.
 LIBPQ_CFLAGS = $$(pkg-config --cflags libpq)
 LIBPQ_LIBS = $$(pkg-config --libs libpq)
 
@@ -118,7 +118,7 @@ build/$(1)/sources: FORCE
 	@echo '$(ALL_SRC) $(PRELOAD_ASM)' | cmp -s - $$@ || echo '$(ALL_SRC) $(PRELOAD_ASM)' >$$@
 
 $(PIC_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
-$(UNIT_SRC:%.c=build/$(1)/obj/%.o) $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) \
+$(TOOL_SRC:%.c=build/$(1)/obj/%.o) $(UNIT_SRC:%.c=build/$(1)/obj/%.o) $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) \
 		$(BENCH_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = $$(LIBPQ_CFLAGS)
 build/$(1)/obj/%.o: %.c build/$(1)/flags | $(DEPS_FIRST)
 	@mkdir -p $$(@D)
@@ -144,9 +144,12 @@ build/$(1)/libpqbudget.so: $(PRELOAD_SRC:%.c=build/$(1)/obj/%.o) $(PRELOAD_ASM:%
 	$(Q)$$($(1)_LINK) $(PRELOAD_LDFLAGS) $$(WHOLE_$(1)) -shared -Wl,-soname,libpqbudget.so \
 		-Wl,--version-script=shim/preload/exports.map -o $$@ $$(filter %.o %.a,$$^)
 
-build/$(1)/pqbudget: $(TOOL_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libconninfo.a build/$(1)/libledger.a
-build/$(1)/pqbudget: $(1)_WITH = -lpthread
-build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a $$($(1)_LIBS)
+build/$(1)/libtool.a: $(TOOL_PARTS:%.c=build/$(1)/obj/%.o)
+
+build/$(1)/pqbudget: build/$(1)/obj/shim/tool/main.o build/$(1)/libtool.a build/$(1)/libconninfo.a \
+		build/$(1)/libledger.a
+build/$(1)/pqbudget: $(1)_WITH = $$(LIBPQ_LIBS) -lpthread
+build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a build/$(1)/libtool.a $$($(1)_LIBS)
 build/$(1)/unit: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
 build/$(1)/integration: $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a $$($(1)_LIBS)
 build/$(1)/integration: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread

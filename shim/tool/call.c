@@ -1,5 +1,7 @@
 #include "tool/call.h"
 
+#include "conninfo/clean.h"
+
 #include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -54,6 +56,21 @@ static enum pqb_exit report_unknown(const struct pqb_call *call, const struct op
                             argument);
 }
 
+/* What is left behind the options. */
+static int take_arguments(struct pqb_call *call)
+{
+    if (optind < call->argc && call->verb->takes_conninfo)
+        call->conninfo = call->argv[optind++];
+    if (optind >= call->argc)
+        return PQB_CALL_DONE;
+    const char *argument = call->argv[optind];
+    if (pqb_clean_is_conninfo(argument)) /* there may be a password in it */
+        call->end = pqb_call_misused(call, "unexpected argument, a connection string");
+    else
+        call->end = pqb_call_misused(call, "unexpected argument '%.80s'", argument);
+    return PQB_CALL_END;
+}
+
 static int take_common(struct pqb_call *call, int option, const struct option *longs)
 {
     switch (option) {
@@ -71,10 +88,7 @@ static int take_common(struct pqb_call *call, int option, const struct option *l
         call->end = report_unknown(call, longs);
         return PQB_CALL_END;
     case -1:
-        if (optind >= call->argc)
-            return PQB_CALL_DONE;
-        call->end = pqb_call_misused(call, "unexpected argument '%.80s'", call->argv[optind]);
-        return PQB_CALL_END;
+        return take_arguments(call);
     default:
         return option;
     }

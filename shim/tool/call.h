@@ -14,6 +14,7 @@ struct pqb_verb {
     const char *arguments;
     const char *summary; /* for the list of verbs */
     const char *help;    /* lines that explain the options */
+    int takes_conninfo;  /* may be given one argument that is no option */
     enum pqb_exit (*run)(struct pqb_call *call);
 };
 
@@ -21,8 +22,9 @@ struct pqb_call {
     const struct pqb_verb *verb;
     const char *ledger; /* as --ledger says; NULL = as the environment says */
     int argc;
-    char **argv;       /* from the verb on */
-    enum pqb_exit end; /* what to exit with when pqb_call_option returned PQB_CALL_END */
+    char **argv;          /* from the verb on */
+    const char *conninfo; /* NULL = none was given */
+    enum pqb_exit end;    /* what to exit with when pqb_call_option returned PQB_CALL_END */
 };
 
 enum { PQB_CALL_DONE = -1, PQB_CALL_END = -2 };

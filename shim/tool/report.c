@@ -24,9 +24,7 @@ enum pqb_exit pqb_report_ledger(enum pqb_status status, const struct pqb_error *
 {
     const char *text = *error->text ? error->text : pqb_status_text(status);
     if (status == PQB_ABSENT)
-        return pqb_report(PQB_EXIT_UNKNOWN,
-                          "%s: start a program under pqbudget, or name another with --ledger",
-                          text);
+        return pqb_report(PQB_EXIT_UNKNOWN, "%s" PQB_REPORT_ABSENT, text);
     return pqb_report(status == PQB_INVALID ? PQB_EXIT_USAGE : PQB_EXIT_UNKNOWN, "%s", text);
 }
 

@@ -15,6 +15,9 @@ enum pqb_exit {
 enum pqb_exit pqb_report(enum pqb_exit code, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* What to do where there is no ledger. */
+#define PQB_REPORT_ABSENT ": start a program under pqbudget, or name another with --ledger"
+
 /* The same for a ledger that can't be used, and the exit status that stands for it. */
 enum pqb_exit pqb_report_ledger(enum pqb_status status, const struct pqb_error *error);
 

@@ -9,6 +9,7 @@ extern const struct pqb_verb pqb_verb_set;
 extern const struct pqb_verb pqb_verb_pause;
 extern const struct pqb_verb pqb_verb_resume;
 extern const struct pqb_verb pqb_verb_events;
+extern const struct pqb_verb pqb_verb_health;
 extern const struct pqb_verb pqb_verb_metrics;
 extern const struct pqb_verb pqb_verb_reset;
 

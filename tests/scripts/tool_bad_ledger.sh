@@ -5,7 +5,7 @@
 . "$(dirname "$0")/tool_common"
 
 verbs=("status" "status --json" "status --watch" "set --limit 5" "set --server $server --new --limit 5"
-    "pause" "resume" "events" "events -f" "metrics" "reset")
+    "pause" "resume" "events" "events -f" "health" "metrics" "reset")
 
 traits() {
     stat -c '%i %s %a %U %F' "$ledger"*
@@ -35,7 +35,7 @@ fresh() {
 }
 
 # Absent. To watch or follow it is no error: it may come.
-for verb in "status" "status --json" "set --limit 5" pause resume events metrics; do
+for verb in "status" "status --json" "set --limit 5" pause resume events health metrics; do
     # shellcheck disable=SC2086 # several words
     refuses 3 'there is no ledger .* yet: start a program .*--ledger' $verb
 done
@@ -111,6 +111,7 @@ disown
 read -r _ <"$temp/held"
 accepts status
 accepts events
+accepts health
 accepts metrics
 for verb in "set --limit 5" pause reset; do
     # shellcheck disable=SC2086 # several words

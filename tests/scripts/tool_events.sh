@@ -75,6 +75,7 @@ accepts events
 expect "events, one line each" 15 "$(wc -l <"$temp/out")"
 grep -q 'granted  *?\]0;a?:1  ?\[2J?"?  pid' "$temp/out" || fail "$(tail -n 1 "$temp/out" | cat -v)"
 accepts events --json
+valid events
 python3 -c 'import json, sys
 event = json.loads(list(open(sys.argv[1]))[-1])
 assert (event["server"], event["app"]) == ("\x1b]0;a\x07:1", "\x1b[2J\n\"\ufffd")' "$temp/out" || fail "$(cat "$temp/out")"
@@ -83,6 +84,7 @@ assert (event["server"], event["app"]) == ("\x1b]0;a\x07:1", "\x1b[2J\n\"\ufffd"
 "$client" --quiet --count 20 --rounds 50 --hold 0 --reserve 0 >/dev/null || fail "client"
 accepts set --server "$server" --limit 33
 accepts events --json
+valid events
 python3 -c 'import json, sys
 events = [json.loads(line) for line in open(sys.argv[1])]
 numbers = [e["number"] for e in events]

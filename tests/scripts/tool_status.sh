@@ -32,6 +32,7 @@ is '[(c["pid"], c["app"], c["state"], c["door"], c["backend_pid"], c["database"]
 is 'all(type(c["age_s"]) == type(c["wait_s"]) == float and 0 <= c["wait_s"] <= c["age_s"] + 0.001 < 600 and
     c["command"].startswith("'"$client"'"[:64]) for c in s["claims"])' || fail "times: $(cat "$temp/out")"
 expect "lines of JSON" 1 "$(wc -l <"$temp/out")"
+valid status
 
 # For people: all of it in a pipe.
 accepts status
@@ -102,6 +103,7 @@ hold 1 --app '' --database "$long" --server $'h\033[2J:1' --user ''
 expect_state '[(c["app"], c["user"], c["database"], c["application_name"]) for t in j["servers"] for c in t["claims"]] == [
     ("a\"\\\b\f\n\r\t\x01\x1b]0;owned\x07\x7f", "\ufffd" * 7, "größe日本🐘", "\u202e\x9b31m"),
     ("ü" * 31, "日" * 13, "database", "x" * 64), ("", "", "x" * 40, "client")] and j["servers"][1]["server"] == "h\x1b[2J:1"'
+valid status
 python3 -c 'import sys
 text = open(sys.argv[1], "rb").read().decode("utf-8")
 sys.exit(any(ord(c) < 32 and c != "\n" or 127 <= ord(c) < 160 or c == "\u202e" for c in text))' "$temp/out" ||
@@ -137,6 +139,7 @@ for _ in 1 2 3 4 5 6 7 8; do
     hold 512 --limit 5000 --reserve 0
 done
 expect_state 's["used"] == 4096 and len(s["claims"]) == 4096 and s["apps"][0]["used"] == 4096'
+valid status
 accepts status
 expect "claims" 4096 "$(grep -c '^  open ' "$temp/out")"
 "$tool" status 2>"$temp/err" | head -n 1 >"$temp/out"

@@ -12,14 +12,18 @@ refuses 2 "unknown option '-x'" -x status
 refuses 2 '--ledger wants' --ledger
 refuses 2 '--ledger wants' --ledger ''
 refuses 2 '--ledger wants' status --ledger=
-for verb in status set pause resume events metrics reset; do
-    refuses 2 "$verb: unknown option '--frob'; see .*pqbudget help $verb" "$verb" --frob=1
-    refuses 2 "unknown option '-Z'" "$verb" -Z
-    refuses 2 "'--ledger' needs a value" "$verb" --ledger
-    refuses 2 "unexpected argument 'extra'" "$verb" extra
-    refuses 2 "unexpected argument 'extra'" "$verb" -- extra
+verbs=(status set pause resume events health metrics reset)
+for verb in "${verbs[@]}"; do
+    # Of health 2 is an answer.
+    wrong=2
+    [ "$verb" != health ] || wrong=3
+    refuses $wrong "$verb: unknown option '--frob'; see .*pqbudget help $verb" "$verb" --frob=1
+    refuses $wrong "unknown option '-Z'" "$verb" -Z
+    refuses $wrong "'--ledger' needs a value" "$verb" --ledger
+    refuses $wrong "unexpected argument '(one|extra)'" "$verb" one extra
+    refuses $wrong "unexpected argument '(one|extra)'" "$verb" -- one extra
     for name in ../escape .hidden 'a b' a/b "$(printf 'x%.0s' {1..65})" $'a\nb' $'a\033[2Jb' ü; do
-        refuses 2 'is no name for a ledger' "$verb" --ledger "$name"
+        refuses $wrong 'is no name for a ledger' "$verb" --ledger "$name"
         refuses 2 'is no name for a ledger' --ledger "$name" "$verb"
     done
 done
@@ -38,7 +42,7 @@ accepts help
 cp "$temp/out" "$temp/overview"
 accepts --help
 cmp "$temp/out" "$temp/overview" || fail "--help is not help"
-for verb in status set pause resume events metrics reset help; do
+for verb in "${verbs[@]}" help; do
     grep -q "^  $verb " "$temp/overview" || fail "the overview does not know $verb"
     accepts help "$verb"
     grep -q "^usage: pqbudget $verb" "$temp/out" || fail "help $verb: $(cat "$temp/out")"
