@@ -101,15 +101,25 @@ void pair_worker_start(struct pair_worker *worker, char *const *command, unsigne
         measure_fail("no memory");
 }
 
-void pair_worker_ask(struct pair_worker *worker, unsigned times, double *figure, unsigned figures)
+void pair_worker_order(struct pair_worker *worker, unsigned times)
 {
-    unsigned said = 0;
     fprintf(worker->orders, "%u\n", times);
     fflush(worker->orders);
+}
+
+void pair_worker_hear(struct pair_worker *worker, double *figure, unsigned figures)
+{
+    unsigned said = 0;
     while (said < figures && fscanf(worker->figures, "%lf", &figure[said]) == 1)
         said++;
     if (said < figures)
         measure_fail("a program has ended instead of working");
+}
+
+void pair_worker_ask(struct pair_worker *worker, unsigned times, double *figure, unsigned figures)
+{
+    pair_worker_order(worker, times);
+    pair_worker_hear(worker, figure, figures);
 }
 
 void pair_worker_end(struct pair_worker *worker)

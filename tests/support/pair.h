@@ -40,6 +40,8 @@ struct pair_worker {
 };
 
 void pair_worker_start(struct pair_worker *worker, char *const *command, unsigned way);
+void pair_worker_order(struct pair_worker *worker, unsigned times);
+void pair_worker_hear(struct pair_worker *worker, double *figure, unsigned figures);
 void pair_worker_ask(struct pair_worker *worker, unsigned times, double *figure, unsigned figures);
 void pair_worker_end(struct pair_worker *worker);
 
