@@ -14,6 +14,14 @@ static const char *variable(const char *name, const char *otherwise)
     return value ? value : otherwise;
 }
 
+struct sockaddr_in wire_address(void)
+{
+    struct sockaddr_in server = {.sin_family = AF_INET};
+    server.sin_port = htons((uint16_t)strtol(variable("PGPORT", "5432"), NULL, 10));
+    inet_pton(AF_INET, variable("PGHOST", "127.0.0.1"), &server.sin_addr);
+    return server;
+}
+
 int wire_start(int fd)
 {
     char packet[512];
@@ -50,10 +58,7 @@ static int await_message(int fd, char type)
 
 int wire_connect(void)
 {
-    struct sockaddr_in server = {.sin_family = AF_INET};
-    server.sin_port = htons((uint16_t)atoi(variable("PGPORT", "5432")));
-    if (inet_pton(AF_INET, variable("PGHOST", "127.0.0.1"), &server.sin_addr) != 1)
-        return -1;
+    struct sockaddr_in server = wire_address();
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && !connect(fd, (struct sockaddr *)&server, sizeof server) && wire_start(fd) &&
         await_message(fd, 'Z'))

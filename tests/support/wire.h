@@ -3,11 +3,16 @@
 #ifndef PQB_TESTS_WIRE_H
 #define PQB_TESTS_WIRE_H
 
+#include <netinet/in.h>
+
+/* Where PGHOST (an IPv4 address) and PGPORT say. */
+struct sockaddr_in wire_address(void);
+
 /* Writes a StartupMessage for PGUSER and PGDATABASE. 0 if it could not be written whole. */
 int wire_start(int fd);
 
-/* Connects to PGHOST (an IPv4 address) and PGPORT, and waits until the server is ready for a query.
- * Of a server that trusts us. -1 = no connection. */
+/* Connects there, and waits until the server is ready for a query; one that trusts us. -1 = no
+ * connection. */
 int wire_connect(void);
 
 #endif
