@@ -7,18 +7,23 @@ static unsigned bucket_of(uint64_t process, unsigned server)
     return (unsigned)((process ^ (uint64_t)server * 0x9e3779b97f4a7c15ull) % PQB_ACCOUNT_BUCKETS);
 }
 
-static unsigned find(struct pqb_books *books, uint64_t process, unsigned server)
+/* *end is what the chain came to. */
+static unsigned find(const struct pqb_layout *map, uint64_t process, unsigned server, unsigned *end)
 {
-    struct pqb_layout *map = books->map;
     unsigned index = map->header.account_bucket[bucket_of(process, server)];
     for (unsigned steps = 0; index < PQB_CLAIMS && steps < PQB_CLAIMS; steps++) {
         if (map->account[index].process == process && map->account[index].server == server)
             return index;
         index = map->account[index].next;
     }
-    if (index != PQB_NIL)
-        books->corrupt = 1;
+    *end = index;
     return PQB_NIL;
+}
+
+unsigned pqb_account_look(const struct pqb_layout *map, uint64_t process, unsigned server)
+{
+    unsigned end;
+    return find(map, process, server, &end);
 }
 
 static unsigned make(struct pqb_books *books, uint64_t process, unsigned server)
@@ -40,7 +45,9 @@ static unsigned make(struct pqb_books *books, uint64_t process, unsigned server)
 
 unsigned pqb_account_get(struct pqb_books *books, uint64_t process, unsigned server)
 {
-    unsigned account = find(books, process, server);
+    unsigned end = PQB_NIL, account = find(books->map, process, server, &end);
+    if (end != PQB_NIL)
+        books->corrupt = 1;
     return account != PQB_NIL ? account : make(books, process, server);
 }
 

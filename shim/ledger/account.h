@@ -10,6 +10,9 @@
 unsigned pqb_account_get(struct pqb_books *books, uint64_t process, unsigned server);
 void pqb_account_free(struct pqb_books *books, unsigned account);
 
+/* Index of the account, PQB_NIL if there is none. Also outside the guard, as a guess. */
+unsigned pqb_account_look(const struct pqb_layout *map, uint64_t process, unsigned server);
+
 /* Empties the whole table. */
 void pqb_account_forget(struct pqb_layout *map);
 

@@ -101,7 +101,9 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     row->bell = request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : 0;
     atomic_store(&row->hot, 0);
     atomic_store(&row->tick, 0);
+    atomic_store(&row->is_connected, 0);
     atomic_store(&row->socket_cookie, 0);
+    row->socket_place = (struct pqb_socket_place){0};
     text_copy(row->application_name, sizeof row->application_name, NULL);
     text_copy(row->user, sizeof row->user, NULL);
     text_copy(row->database, sizeof row->database, NULL);
@@ -118,8 +120,7 @@ static unsigned find_or_make(struct pqb_layout *map, const struct pqb_claim_requ
     return server;
 }
 
-/* The server's row, made if need be. A key that each network namespace has for itself is the first
- * comer's; the others' rows have their namespace in their names. Inside the guard. */
+/* The server's row, made if need be. Inside the guard. */
 static unsigned server_for(struct pqb_layout *map, const struct pqb_claim_request *request,
                            unsigned hint, uint64_t now)
 {
@@ -131,9 +132,9 @@ static unsigned server_for(struct pqb_layout *map, const struct pqb_claim_reques
     if (map->server[server].network == request->network)
         return server;
     char key[PQB_KEY_BYTES];
-    int length = snprintf(key, sizeof key, "%s@net:%llu", request->server,
-                          (unsigned long long)request->network);
-    return length < PQB_KEY_BYTES ? find_or_make(map, request, key, hint, now) : server;
+    return pqb_registry_key_in(key, request->server, request->network)
+               ? find_or_make(map, request, key, hint, now)
+               : server;
 }
 
 static enum pqb_status enter_queue(struct pqb_visit *visit, const struct pqb_claim_request *request,
@@ -231,6 +232,8 @@ static void note_peer(struct pqb_claim_row *row, const struct pqb_claim_peer *pe
         peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
     atomic_signal_fence(memory_order_seq_cst);
     row->backend_seen = row->backend_start != 0;
+    if (peer->place && !atomic_load(&row->socket_cookie))
+        row->socket_place = *peer->place;
     text_copy(row->user, sizeof row->user, peer->user);
     text_copy(row->database, sizeof row->database, peer->database);
     text_copy(row->application_name, sizeof row->application_name, peer->application_name);
@@ -275,6 +278,14 @@ void pqb_claim_socket(const struct pqb_claim *claim, int fd, uint64_t cookie)
         atomic_store(&row->socket_cookie, cookie);
     }
     pqb_diag_close(&diag);
+}
+
+void pqb_claim_connected(const struct pqb_claim *claim)
+{
+    const struct pqb_claim_row *row = row_of(claim);
+    if (pqb_region_check(claim->region) != PQB_DAMAGED &&
+        atomic_load(&row->ctl) >> 32 == claim->generation)
+        atomic_store(&row_of(claim)->is_connected, 1);
 }
 
 struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)

@@ -46,6 +46,7 @@ struct pqb_claim_peer {
     const char *user;
     const char *database;
     const char *application_name;
+    const struct pqb_socket_place *place; /* its remote half; NULL = unknown */
 };
 
 enum pqb_claim_end {
@@ -70,6 +71,9 @@ enum pqb_status pqb_claim_take(const struct pqb_claim *claim) __attribute__((war
  * freed meanwhile: the connection is over the budget. */
 enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)
     __attribute__((warn_unused_result));
+
+/* It waits, and its socket is connected already: the server has a process for it. */
+void pqb_claim_connected(const struct pqb_claim *claim);
 
 /* Connecting or connected by this socket, and by no other: it ends when the kernel knows the socket
  * no more, in whatever process it was closed last, and by whatever road. Without effect where the

@@ -208,30 +208,25 @@ enum pqb_diag_answer pqb_diag_ask(struct pqb_diag *diag, uint64_t cookie,
 
 /* ---- finding ---- */
 
-static void place_in(struct pqb_socket_place *place, const struct sockaddr_in *own,
-                     const struct sockaddr_in *its)
+/* One end of a TCP connection; 0 if it is none. What is IPv4 on the wire is so in the kernel's table
+ * as well. */
+static uint16_t end_of(const union address *address, uint32_t to[4], uint16_t *port)
 {
-    place->family = AF_INET;
-    place->local[0] = own->sin_addr.s_addr;
-    place->remote[0] = its->sin_addr.s_addr;
-    place->local_port = own->sin_port;
-    place->remote_port = its->sin_port;
-}
-
-static void place_in6(struct pqb_socket_place *place, const struct sockaddr_in6 *own,
-                      const struct sockaddr_in6 *its)
-{
-    memcpy(place->local, &own->sin6_addr, sizeof place->local);
-    memcpy(place->remote, &its->sin6_addr, sizeof place->remote);
-    place->family = AF_INET6;
-    place->local_port = own->sin6_port;
-    place->remote_port = its->sin6_port;
-    if (IN6_IS_ADDR_V4MAPPED(&its->sin6_addr)) { /* on the wire, and in the kernel's table, IPv4 */
-        place->family = AF_INET;
-        place->local[0] = place->local[3];
-        place->remote[0] = place->remote[3];
-        memset(&place->local[1], 0, 3 * sizeof place->local[0]);
-        memset(&place->remote[1], 0, 3 * sizeof place->remote[0]);
+    switch (address->any.sa_family) {
+    case AF_INET:
+        to[0] = address->in.sin_addr.s_addr;
+        *port = address->in.sin_port;
+        return AF_INET;
+    case AF_INET6:
+        memcpy(to, &address->in6.sin6_addr, 4 * sizeof *to);
+        *port = address->in6.sin6_port;
+        if (!IN6_IS_ADDR_V4MAPPED(&address->in6.sin6_addr))
+            return AF_INET6;
+        to[0] = to[3];
+        memset(&to[1], 0, 3 * sizeof *to);
+        return AF_INET;
+    default:
+        return 0;
     }
 }
 
@@ -245,22 +240,28 @@ static int place_of(int fd, struct pqb_socket_place *place)
     if (getsockname(fd, &own.any, &length) || syscall(SYS_getpeername, fd, &its, &its_length) ||
         own.any.sa_family != its.any.sa_family)
         return 0;
-    switch (own.any.sa_family) {
-    case AF_INET:
-        place_in(place, &own.in, &its.in);
-        return 1;
-    case AF_INET6:
-        place_in6(place, &own.in6, &its.in6);
-        return 1;
-    case AF_UNIX:
+    if (own.any.sa_family == AF_UNIX) {
         if (fstat(fd, &status) || status.st_ino > UINT32_MAX)
             return 0;
         place->family = AF_UNIX;
         place->local[0] = (uint32_t)status.st_ino;
         return 1;
-    default:
-        return 0;
     }
+    place->family = end_of(&its, place->remote, &place->remote_port);
+    return place->family && end_of(&own, place->local, &place->local_port);
+}
+
+int pqb_diag_towards(int fd, const struct sockaddr *address, socklen_t length,
+                     struct pqb_socket_place *place)
+{
+    union address its = {0};
+    int saved = errno;
+    *place = (struct pqb_socket_place){0};
+    memcpy(&its, address, length < sizeof its ? length : sizeof its);
+    place->family = end_of(&its, place->remote, &place->remote_port);
+    place->network = place->family ? network_of(fd) : 0;
+    errno = saved;
+    return place->network != 0;
 }
 
 int pqb_diag_find(struct pqb_diag *diag, int fd, uint64_t *cookie, struct pqb_socket_place *place)

@@ -13,6 +13,8 @@
 
 #include "ledger/layout.h"
 
+#include <sys/socket.h>
+
 enum pqb_diag_answer {
     PQB_DIAG_UNKNOWN, /* the kernel does not say, or the socket is of another network namespace */
     PQB_DIAG_EXISTS,
@@ -36,6 +38,11 @@ int pqb_diag_find(struct pqb_diag *diag, int fd, uint64_t *cookie, struct pqb_so
 
 enum pqb_diag_answer pqb_diag_ask(struct pqb_diag *diag, uint64_t cookie,
                                   const struct pqb_socket_place *place);
+
+/* Where a TCP connection of `fd` to this address leads: the remote half of its place. 0 if it is no
+ * TCP's. */
+int pqb_diag_towards(int fd, const struct sockaddr *address, socklen_t length,
+                     struct pqb_socket_place *place);
 
 void pqb_diag_close(struct pqb_diag *diag);
 

@@ -95,18 +95,18 @@ enum pqb_status pqb_holders_look(struct pqb_region *region, const char *server, 
     return PQB_OK;
 }
 
-unsigned pqb_holders_belled(const struct pqb_claim *claim)
+unsigned pqb_holders_connected(const struct pqb_claim *claim)
 {
     const struct pqb_layout *map = claim->region->map;
-    unsigned belled = 0, server = map->claim[claim->index].server;
+    unsigned connected = 0, server = map->claim[claim->index].server;
     for (unsigned group = 0; group < PQB_GROUPS; group++) {
         uint64_t busy = atomic_load(&map->header.busy[group]);
         for (; busy; busy &= busy - 1) {
             const struct pqb_claim_row *row =
                 &map->claim[group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(busy)];
-            belled += row->bell && row->server == server &&
-                      pqb_ctl_state(atomic_load(&row->ctl)) == PQB_CLAIM_WAITING;
+            connected += atomic_load(&row->is_connected) && row->server == server &&
+                         pqb_ctl_state(atomic_load(&row->ctl)) == PQB_CLAIM_WAITING;
         }
     }
-    return belled;
+    return connected;
 }

@@ -30,8 +30,7 @@ struct pqb_holders {
 enum pqb_status pqb_holders_look(struct pqb_region *region, const char *server, uint64_t asked_at,
                                  struct pqb_holders *out) __attribute__((warn_unused_result));
 
-/* How many claims on the server of this one wait with a bell: those of sockets that are held. A
- * moment's count. */
-unsigned pqb_holders_belled(const struct pqb_claim *claim);
+/* How many claims on the server of this one wait with their sockets connected. A moment's count. */
+unsigned pqb_holders_connected(const struct pqb_claim *claim);
 
 #endif

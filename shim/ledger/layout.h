@@ -121,14 +121,14 @@ struct pqb_claim_row {
     uint8_t door;                        /* owner: enum pqb_door */
     _Atomic uint8_t hot;  /* 1 + place among the first of the queue, 0 = further back */
     _Atomic uint8_t tick; /* when it last ticked or was told to (admission.h), 0 = it does not */
-    uint8_t spare;
+    _Atomic uint8_t is_connected; /* owner: it waits, and its socket is connected already */
     char application_name[64]; /* owner, as all texts below: not necessarily terminated */
     char user[40];
     char database[40];
     char command[64];
     /* Of a claim of the socket door: its socket's cookie, 0 = not known. Written by the owner once,
      * after the place, when it is CONNECTING or OPEN; who reads it checks afterwards that the
-     * generation has not changed. */
+     * generation has not changed. Of one of libpq's, the place has the remote half alone. */
     _Atomic uint64_t socket_cookie;
     struct pqb_socket_place socket_place;
 };

@@ -1,5 +1,6 @@
 #include "ledger/registry.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const struct pqb_server_config pqb_server_defaults = {
@@ -62,6 +63,23 @@ unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, uns
     if (alias == PQB_NIL || !alias_is_good(map, &map->alias[alias], now))
         return server;
     return map->alias[alias].server;
+}
+
+int pqb_registry_key_in(char to[PQB_KEY_BYTES], const char *key, uint64_t network)
+{
+    int length = snprintf(to, PQB_KEY_BYTES, "%s@net:%llu", key, (unsigned long long)network);
+    return length < PQB_KEY_BYTES;
+}
+
+unsigned pqb_registry_resolve_in(const struct pqb_layout *map, const char *key, uint64_t network,
+                                 unsigned hint, uint64_t now)
+{
+    char own[PQB_KEY_BYTES];
+    unsigned server = pqb_registry_resolve(map, key, hint, now);
+    if (server == PQB_NIL || !network || map->server[server].network == network ||
+        !pqb_registry_key_in(own, key, network))
+        return server;
+    return pqb_registry_resolve(map, own, hint, now);
 }
 
 int pqb_registry_server_is_used(const struct pqb_layout *map, unsigned server)

@@ -17,6 +17,14 @@ unsigned pqb_registry_server(const struct pqb_layout *map, const char *key, unsi
 unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, unsigned hint,
                               uint64_t now);
 
+/* A key that means another server in every network namespace (localhost) is the first comer's. The
+ * others' rows have their namespace in their names: 1, or 0 if that is too long. */
+int pqb_registry_key_in(char to[PQB_KEY_BYTES], const char *key, uint64_t network);
+
+/* The server such a key means in this one; 0 = it means the same everywhere. */
+unsigned pqb_registry_resolve_in(const struct pqb_layout *map, const char *key, uint64_t network,
+                                 unsigned hint, uint64_t now);
+
 /* Makes the row. PQB_NIL if the table is full of servers in use, or the key is too long. */
 unsigned pqb_registry_server_make(struct pqb_layout *map, const char *key,
                                   const struct pqb_server_config *config, uint64_t now);

@@ -5,6 +5,7 @@
 #include "ledger/admission.h"
 #include "ledger/backend.h"
 #include "ledger/holders.h"
+#include "ledger/prospect.h"
 #include "ledger/steer.h"
 #include "ledger/wait.h"
 #include "preload/dl.h"
@@ -82,13 +83,13 @@ const char *pqb_budget_label(void)
 
 /* ---- the ledger ---- */
 
-static enum pqb_status open_ledger(struct pqb_error *error)
+static enum pqb_status open_ledger(int create, struct pqb_error *error)
 {
     struct pqb_ledger fresh;
     struct pqb_process_hold hold;
     if (atomic_load(&is_open))
         return PQB_OK;
-    enum pqb_status status = pqb_ledger_open(&fresh, pqb_settings()->ledger, 1, error);
+    enum pqb_status status = pqb_ledger_open(&fresh, pqb_settings()->ledger, create, error);
     if (status)
         return status;
     int is_first = 0;
@@ -186,7 +187,7 @@ static enum pqb_verdict acquire(const struct pqb_ask *ask, struct pqb_claim *cla
     uint64_t asked_at = pqb_now();
     struct pqb_server_config fresh;
     struct pqb_claim_request request = request_for(ask, &fresh);
-    enum pqb_status status = open_ledger(&error);
+    enum pqb_status status = open_ledger(1, &error);
     if (!status)
         status = pqb_wait_acquire(&ledger, &request, wait_of(ask), claim, &obstacle, &error);
     switch (status) {
@@ -223,17 +224,38 @@ static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_claim *c
     return wait < 0 ? PQB_FOREVER : now + (uint64_t)wait * PQB_MS;
 }
 
-/* A held socket is connected: the server has a process for it that waits for the startup packet. It
- * bears twice as many as max_connections and its auxiliary processes (22 by default) together; of
- * these, our limit is taken, and a few are left to others. */
-#define HELD_MORE 32u
-#define HELD_LONGEST (50 * PQB_SECOND) /* its authentication_timeout is a minute */
+/* Of what waits with its socket connected, the server has a process for each, until its
+ * authentication_timeout of a minute. It bears twice as many as max_connections and its auxiliary
+ * processes (22 by default) together, so that a few are never too many. */
+#define CONNECTED_FEW 32u
+#define CONNECTED_LONGEST (50 * PQB_SECOND)
 
-/* How many others are held already, if that is as many as may be. */
+/* How many others wait like that already, if that is as many as may. */
 static unsigned crowd_at(const struct pqb_claim *claim)
 {
-    unsigned held = pqb_holders_belled(claim);
-    return held > (uint64_t)pqb_claim_config(claim).limit + HELD_MORE ? held - 1 : 0;
+    unsigned connected = pqb_holders_connected(claim), most = pqb_claim_config(claim).limit / 2;
+    if (most < CONNECTED_FEW)
+        most = CONNECTED_FEW;
+    return connected > most ? connected - 1 : 0;
+}
+
+int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t *deadline,
+                           struct pqb_refusal *refusal)
+{
+    struct pqb_server_config fresh;
+    struct pqb_claim_request request = request_for(ask, &fresh);
+    int saved = errno;
+    uint64_t now = pqb_now();
+    if (*deadline > now + CONNECTED_LONGEST)
+        *deadline = now + CONNECTED_LONGEST;
+    pqb_claim_connected(claim);
+    unsigned crowd = crowd_at(claim);
+    if (crowd) {
+        pqb_claim_give(claim, PQB_END_REFUSED);
+        explain(&request, 0, crowd, now, refusal);
+    }
+    errno = saved;
+    return !crowd;
 }
 
 static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *claim,
@@ -243,7 +265,7 @@ static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *clai
     struct pqb_server_config fresh;
     struct pqb_claim_request request = request_for(ask, &fresh);
     request.rings_bell = 1;
-    enum pqb_status status = open_ledger(&error);
+    enum pqb_status status = open_ledger(1, &error);
     if (!status)
         status = pqb_wait_submit(&ledger, &request, claim, &error);
     if (status == PQB_BORROWED)
@@ -252,16 +274,10 @@ static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *clai
         return without_ledger(&error, refusal);
     if (!pqb_claim_take(claim))
         return PQB_VERDICT_GO;
-    uint64_t now = pqb_now();
-    unsigned crowd = crowd_at(claim);
     *deadline = deadline_of(ask, claim);
-    if (*deadline > now + HELD_LONGEST)
-        *deadline = now + HELD_LONGEST;
-    if (!crowd)
-        return PQB_VERDICT_WAIT;
-    pqb_claim_give(claim, PQB_END_REFUSED);
-    explain(&request, 0, crowd, now, refusal);
-    return PQB_VERDICT_REFUSED;
+    return !ask->is_connected || pqb_budget_may_connect(ask, claim, deadline, refusal)
+               ? PQB_VERDICT_WAIT
+               : PQB_VERDICT_REFUSED;
 }
 
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
@@ -287,6 +303,49 @@ void pqb_budget_refuse(const struct pqb_ask *ask, struct pqb_claim *claim, uint6
     pqb_claim_give(claim, wait_of(ask) ? PQB_END_TIMED_OUT : PQB_END_REFUSED);
     explain(&request, obstacle, 0, asked_at, refusal);
     errno = saved;
+}
+
+/* ---- before one asks ---- */
+
+/* The ledger as it is, pinned; none is made. NULL if there is none to look at. */
+static struct pqb_region *present(void)
+{
+    struct pqb_error error;
+    struct pqb_region *region;
+    return open_ledger(0, &error) || pqb_ledger_region(&ledger, &region, &error) ? NULL : region;
+}
+
+int pqb_budget_holds(const struct pqb_ask *ask)
+{
+    struct pqb_process self;
+    struct pqb_server_config fresh;
+    struct pqb_claim_request request = request_for(ask, &fresh);
+    int saved = errno, holds = 0;
+    struct pqb_region *region = present();
+    if (region) {
+        holds = !pqb_process_self(&self) && pqb_prospect_held(region, &self, &request);
+        pqb_region_unpin(region);
+    }
+    errno = saved;
+    return holds;
+}
+
+int pqb_budget_defers(const struct pqb_ask *ask, const struct pqb_claim *queued,
+                      const struct pqb_socket_place *place)
+{
+    struct pqb_process self;
+    struct pqb_server_config fresh;
+    struct pqb_claim_request request = request_for(ask, &fresh);
+    int saved = errno, defers = 0;
+    struct pqb_region *region = present();
+    if (region) {
+        defers = !pqb_process_self(&self) &&
+                 (queued || pqb_prospect_waits(region, &self, &request)) &&
+                 pqb_prospect_is_answered(region, &request, place);
+        pqb_region_unpin(region);
+    }
+    errno = saved;
+    return defers;
 }
 
 /* ---- other names of a server ---- */

@@ -20,6 +20,7 @@ struct pqb_ask {
     uint32_t cap;       /* what its string allows this process, 0 = nothing said */
     long long wait;     /* how long its string would wait, or PQB_WAIT_SERVER */
     int is_pooled;      /* a pooler is in between */
+    int is_connected;   /* its socket is, and the server has a process for it */
     enum pqb_door door;
 };
 
@@ -38,6 +39,19 @@ enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim 
  * time is up at *deadline (of pqb_now). Keeps errno. */
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
                                    uint64_t *deadline, struct pqb_refusal *refusal);
+
+/* The socket of a claim that waits is connected all the same: so many may, and not as long as others;
+ * *deadline is brought forward. 0 if they are too many: the claim is given back, and *refusal says
+ * why. */
+int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t *deadline,
+                           struct pqb_refusal *refusal);
+
+/* Before one asks, as things are now: whether this process holds a connection to that server;
+ * whether connecting to `place` is better put off, since the claim (`queued`, or NULL if there is
+ * none yet) has to wait, and a server is certain to answer there. */
+int pqb_budget_holds(const struct pqb_ask *ask);
+int pqb_budget_defers(const struct pqb_ask *ask, const struct pqb_claim *queued,
+                      const struct pqb_socket_place *place);
 
 /* Its time is up: gives the claim back and says why. */
 void pqb_budget_refuse(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t asked_at,

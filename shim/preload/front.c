@@ -61,6 +61,7 @@ static void opened(struct pqb_connection *connection)
         struct pqb_claim_peer claim_peer = {
             .backend_pid = pq->PQbackendPID(conn),
             .is_local = peer.is_local,
+            .place = &peer.place,
             .user = pq->PQuser(conn),
             .database = pq->PQdb(conn),
             .application_name = pq->PQparameterStatus(conn, "application_name"),

@@ -291,5 +291,11 @@ EXPORTED int dup3(int fd, int to, int flags)
 
 EXPORTED int getpeername(int fd, struct sockaddr *address, socklen_t *length)
 {
-    return libc_getpeername(fd, address, length);
+    int saved = errno, result = libc_getpeername(fd, address, length);
+    if (result && errno == ENOTCONN && WATCHED(fd, PQB_WATCH_END) &&
+        pqb_side_peer(fd, address, length)) {
+        errno = saved;
+        return 0;
+    }
+    return result;
 }

@@ -1,6 +1,7 @@
 #include "preload/peer.h"
 
 #include "conninfo/server.h"
+#include "ledger/diag.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -30,6 +31,8 @@ static void look_at(int fd, struct pqb_peer *peer)
     socklen_t length = sizeof its, own_length = sizeof own;
     if (getpeername(fd, &its.any, &length))
         return;
+    if (!pqb_diag_towards(fd, &its.any, length, &peer->place))
+        peer->place.family = 0;
     char key[PQB_KEY_BYTES];
     if (!pqb_server_key_of_address(key, sizeof key, &its.any, length) &&
         strlen(key) < sizeof peer->address)

@@ -1,11 +1,15 @@
 #include "preload/side.h"
 
 #include "conninfo/server.h"
+#include "ledger/diag.h"
 #include "ledger/wait.h"
 #include "preload/budget.h"
 #include "preload/connection.h"
+#include "preload/answer.h"
 #include "preload/descriptor.h"
+#include "preload/holding.h"
 #include "preload/libc.h"
+#include "preload/opening.h"
 #include "preload/ports.h"
 #include "preload/settings.h"
 #include "preload/socket.h"
@@ -78,6 +82,14 @@ static int is_candidate(int fd, const struct sockaddr *address, socklen_t length
            !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) && type == SOCK_STREAM;
 }
 
+/* Takes the number away from its socket. With the lock held. */
+static void take_away(int fd, struct pqb_socket *socket)
+{
+    pqb_descriptor_set(fd, NULL);
+    if (!--socket->numbers)
+        pqb_socket_free(socket);
+}
+
 static void forget(int fd, uint64_t cookie)
 {
     struct pqb_process_hold hold;
@@ -85,40 +97,74 @@ static void forget(int fd, uint64_t cookie)
         return;
     struct pqb_socket *socket = pqb_descriptor_socket(fd);
     if (socket && socket->cookie == cookie && socket->state == PQB_SOCKET_FIRST) {
-        pqb_descriptor_set(fd, NULL);
-        if (!--socket->numbers)
-            pqb_socket_free(socket);
+        pqb_holding_undefer(socket);
+        take_away(fd, socket);
     }
     pqb_state_unlock_sockets(&hold);
 }
 
-/* Returns its cookie, 0 if it is not looked at. */
-static uint64_t begin(int fd, const char *key, const struct sockaddr *address, socklen_t length,
-                      struct pqb_connection *held_for)
+/* Whether connecting is better put off. */
+static int is_to_defer(int fd, const char *key, const struct sockaddr *address, socklen_t length,
+                       const struct pqb_connection *held_for)
+{
+    struct pqb_socket_place place;
+    struct pqb_ask ask = {.server = key, .wait = PQB_WAIT_SERVER, .door = PQB_DOOR_SOCKET};
+    return pqb_diag_towards(fd, address, length, &place) &&
+           pqb_budget_defers(&ask, held_for ? &held_for->claim : NULL, &place);
+}
+
+/* A connect that is to be looked at. */
+struct attempt {
+    uint64_t cookie; /* 0 = it is not */
+    int is_deferred;
+};
+
+static struct attempt begin(int fd, const char *key, const struct sockaddr *address,
+                            socklen_t length, struct pqb_connection *held_for)
 {
     struct pqb_process_hold hold;
-    uint64_t cookie = 0;
+    struct attempt attempt = {0};
+    int defers = is_to_defer(fd, key, address, length, held_for);
     if (!lock(&hold))
-        return 0;
+        return attempt;
     sweep();
     struct pqb_socket *earlier =
         pqb_descriptor_socket(fd); /* it connects again: after a failure, a refusal */
-    if (earlier) {
-        pqb_descriptor_set(fd, NULL);
-        if (!--earlier->numbers)
-            pqb_socket_free(earlier);
-    }
+    if (earlier)
+        take_away(fd, earlier);
     struct pqb_socket *socket = pqb_socket_new(fd, key, address, length);
     if (socket && pqb_descriptor_set(fd, socket)) {
         pqb_descriptor_watch(fd, PQB_WATCH_WRITES | PQB_WATCH_END);
-        cookie = socket->cookie;
-        if (held_for)
-            pqb_socket_hold_for(socket, held_for);
+        if (defers)
+            pqb_holding_defer(socket);
+        if (held_for && !pqb_holding_begin(socket, held_for))
+            take_away(fd, socket);
+        else
+            attempt = (struct attempt){socket->cookie, socket->deferred != PQB_NOT_DEFERRED};
     } else if (socket) {
         pqb_socket_free(socket);
     }
     pqb_state_unlock_sockets(&hold);
-    return cookie;
+    return attempt;
+}
+
+static int is_put_off(int fd)
+{
+    struct sockaddr_storage unused;
+    socklen_t size = sizeof unused;
+    return libc_getpeername(fd, (struct sockaddr *)&unused, &size) && errno == ENOTCONN;
+}
+
+/* The kernel has put nothing off, as it may: the connect is under way, or made. */
+static void was_not_deferred(int fd, uint64_t cookie)
+{
+    struct pqb_process_hold hold;
+    if (!lock(&hold))
+        return;
+    struct pqb_socket *socket = pqb_descriptor_socket(fd);
+    if (socket && socket->cookie == cookie)
+        pqb_holding_undefer(socket);
+    pqb_state_unlock_sockets(&hold);
 }
 
 int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
@@ -126,27 +172,27 @@ int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
 {
     char key[PQB_KEY_BYTES];
     int saved = errno;
-    uint64_t cookie = 0;
-    int outcome = held_for ? pqb_side_outcome(held_for) : PQB_HOLD_WAITS;
-    if (outcome == PQB_HOLD_REFUSED) {
-        errno = EUSERS; /* its time was up at an earlier address */
+    struct attempt attempt = {0};
+    if (!held_for) {
+        if (is_candidate(fd, address, length, key, sizeof key))
+            attempt = begin(fd, key, address, length, NULL);
+    } else if (pqb_side_outcome(held_for) == PQB_HOLD_WAITS) {
+        attempt = begin(fd, held_for->server, address, length, held_for);
+    }
+    if (held_for && pqb_side_outcome(held_for) == PQB_HOLD_REFUSED) {
+        errno = EUSERS; /* its time was up at an earlier address, or too many wait */
         return -1;
     }
-    if (outcome == PQB_HOLD_GRANTED)
-        return libc_connect(fd, address, length); /* a second address, or without TLS */
-    if (held_for)
-        cookie = begin(fd, held_for->server, address, length, held_for);
-    else if (is_candidate(fd, address, length, key, sizeof key))
-        cookie = begin(fd, key, address, length, NULL);
     errno = saved;
     int result = libc_connect(fd, address, length);
+    saved = errno;
     /* EISCONN: asked again whether it is connected by now. */
-    if (cookie && result && errno != EINPROGRESS && errno != EINTR && errno != EALREADY &&
-        errno != EISCONN) {
-        saved = errno;
-        forget(fd, cookie);
-        errno = saved;
-    }
+    if (attempt.cookie && result && errno != EINPROGRESS && errno != EINTR && errno != EALREADY &&
+        errno != EISCONN)
+        forget(fd, attempt.cookie);
+    else if (attempt.is_deferred && (result || !is_put_off(fd)))
+        was_not_deferred(fd, attempt.cookie);
+    errno = saved;
     return result;
 }
 
@@ -169,8 +215,28 @@ void pqb_side_release(struct pqb_connection *connection)
         return;
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next)
         if (socket->connection == connection)
-            pqb_socket_let_alone(socket);
+            pqb_holding_end(socket);
     pqb_state_unlock_sockets(&hold);
+}
+
+/* ---- asked for its peer ---- */
+
+int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length)
+{
+    struct pqb_process_hold hold;
+    int is_known = 0, saved = errno;
+    if (!address || !length || !lock(&hold))
+        return 0;
+    const struct pqb_socket *socket = socket_at(fd);
+    if (socket && socket->deferred) {
+        socklen_t size = socket->address_length;
+        memcpy(address, &socket->address, *length < size ? *length : size);
+        *length = size;
+        is_known = 1;
+    }
+    pqb_state_unlock_sockets(&hold);
+    errno = saved;
+    return is_known;
 }
 
 /* ---- writing and reading ---- */
@@ -185,7 +251,7 @@ int pqb_side_write(int fd, const struct iovec *part, int parts, int is_plain, ss
     if (socket && !is_plain)
         pqb_socket_let_go(socket);
     else if (socket)
-        is_handled = pqb_socket_write(socket, part, parts, result);
+        is_handled = pqb_opening_write(socket, part, parts, result);
     if (!is_handled || *result >= 0)
         errno = saved;
     pqb_state_unlock_sockets(&hold);
@@ -200,7 +266,7 @@ int pqb_side_read(int fd, const struct iovec *part, int parts, int flags, ssize_
         return 0;
     struct pqb_socket *socket = socket_at(fd);
     if (socket)
-        is_handled = pqb_socket_read(socket, part, parts, flags, result);
+        is_handled = pqb_answer_read(socket, part, parts, flags, result);
     if (!is_handled || *result >= 0)
         errno = saved;
     pqb_state_unlock_sockets(&hold);
@@ -216,7 +282,7 @@ ssize_t pqb_side_have_read(int fd, const struct iovec *part, int parts, int flag
     struct pqb_socket *socket = socket_at(fd);
     if (socket && result > 0)
         pqb_socket_heard(socket, part, parts, (size_t)result);
-    else if (!socket || !pqb_socket_read(socket, part, parts, flags, &result) || result >= 0)
+    else if (!socket || !pqb_answer_read(socket, part, parts, flags, &result) || result >= 0)
         errno = saved;
     pqb_state_unlock_sockets(&hold);
     return result;
@@ -291,7 +357,7 @@ void pqb_side_duplicated(int fd, int to)
 static void wait_for(struct pqb_side_wait *wait, struct pqb_socket *socket)
 {
     const struct pqb_claim *claim = pqb_socket_claim(socket);
-    if (!pqb_socket_waits(socket) || !claim->region || pqb_region_check(claim->region))
+    if (!pqb_holding_waits(socket) || !claim->region || pqb_region_check(claim->region))
         return;
     if (!wait->region) {
         pqb_region_pin(wait->region = claim->region);
@@ -314,7 +380,7 @@ int pqb_side_keep(struct pqb_side_wait *wait)
         wait_for(wait, socket);
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = next) {
         next = socket->next;
-        is_needed |= pqb_socket_step(socket, &wait->flush);
+        is_needed |= pqb_holding_step(socket, &wait->flush);
     }
     return is_needed;
 }

@@ -32,6 +32,9 @@ void pqb_side_release(struct pqb_connection *connection);
 /* What its hold has come to: enum of struct pqb_hold. */
 int pqb_side_outcome(struct pqb_connection *connection);
 
+/* The kernel does not know its peer: that of a connect which is put off. */
+int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length);
+
 /* `is_plain` is 0 for a write that can't be held: with ancillary data, MSG_OOB, MSG_ZEROCOPY. */
 int pqb_side_write(int fd, const struct iovec *part, int parts, int is_plain, ssize_t *result);
 

@@ -6,9 +6,9 @@
 #ifndef PQB_PRELOAD_SOCKET_H
 #define PQB_PRELOAD_SOCKET_H
 
-#include "ledger/claim.h"
+#include "preload/budget.h"
+#include "preload/bytes.h"
 #include "preload/protocol.h"
-#include "preload/refusal.h"
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -19,6 +19,7 @@ enum pqb_socket_state {
     PQB_SOCKET_HELD,     /* its packet is held until its claim is granted */
     PQB_SOCKET_STARTING, /* granted; not all that was held could be sent yet */
     PQB_SOCKET_ASKED,    /* has asked for TLS or GSS; its answer decides how it goes on */
+    PQB_SOCKET_TLS,      /* its handshake passes; what comes behind it asks for a claim */
     PQB_SOCKET_LOGIN,    /* its startup packet has passed; the server answers */
     PQB_SOCKET_OPEN,
     PQB_SOCKET_OPAQUE,  /* encrypted: nothing more is to be seen but its end */
@@ -26,10 +27,11 @@ enum pqb_socket_state {
     PQB_SOCKET_DONE,    /* its claim was given back, or it is none of ours */
 };
 
-/* Bytes on their way. */
-struct pqb_bytes {
-    char *at;
-    size_t length, capacity, gone; /* `gone` of `length` are sent or read already */
+/* A connect that is put off: the kernel says that it is connected, and sends nothing yet. */
+enum pqb_deferral {
+    PQB_NOT_DEFERRED,
+    PQB_DEFERRED,
+    PQB_DEFERRED_ENDS, /* it is being made */
 };
 
 struct pqb_connection;
@@ -42,7 +44,9 @@ struct pqb_socket {
     int32_t pid;      /* of the process that connected it */
     enum pqb_socket_state state;
     char *server; /* the key */
-    struct sockaddr_storage address;
+    enum pqb_deferral deferred;
+    uint64_t silent_until; /* if the client has written nothing by then, it is not put off any more */
+    struct sockaddr_storage address; /* it is connected to, whatever the kernel says meanwhile */
     socklen_t address_length;
     /* Its own claim, or that of a front-door connection (side.h), which then is not NULL. */
     struct pqb_connection *connection;
@@ -52,7 +56,11 @@ struct pqb_socket {
     struct pqb_bytes held;   /* written by the client, not sent yet */
     struct pqb_bytes answer; /* for the client to read */
     int has_ended;           /* behind the answer comes the end */
+    int is_told;             /* the answer says why */
     struct pqb_refusal refusal;
+    int has_asked_gss;
+    int is_late;          /* its claim is asked for when it is seen to be no cancel */
+    struct pqb_tls tls;   /* of such a one, what the client sends */
     struct pqb_scan scan; /* of what the server says */
     char user[40], database[40];
 };
@@ -72,34 +80,38 @@ void pqb_socket_shut(struct pqb_socket *socket);
 /* The first of this process's sockets. */
 struct pqb_socket *pqb_sockets_first(void);
 
-/* The client writes. 0 if the write is to be made as it is. */
-int pqb_socket_write(struct pqb_socket *socket, const struct iovec *part, int parts,
-                     ssize_t *result);
-
-/* The client writes what can't be held, or closes its side: a candidate is let go. */
-void pqb_socket_let_go(struct pqb_socket *socket);
-
-/* The client reads, and there is something of ours for it. */
-int pqb_socket_read(struct pqb_socket *socket, const struct iovec *part, int parts, int flags,
-                    ssize_t *result);
+/* The claim it waits for or holds, and what it asks for. */
+struct pqb_claim *pqb_socket_claim(struct pqb_socket *socket);
+struct pqb_ask pqb_socket_ask(const struct pqb_socket *socket);
 
 /* The client has read this from the server. */
 void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int parts,
                       size_t length);
 
-/* The keeper's step. 1 as long as it needs the next one; *flush is set if it waits to send. */
-int pqb_socket_step(struct pqb_socket *socket, int *flush);
+/* The client writes what can't be held: a candidate is let go. */
+void pqb_socket_let_go(struct pqb_socket *socket);
 
-/* Its claim is that of a front-door connection, which waits. */
-void pqb_socket_hold_for(struct pqb_socket *socket, struct pqb_connection *connection);
+/* ---- its steps; `fd` is certain to be the socket's ---- */
 
-/* That connection does not concern it any more. */
-void pqb_socket_let_alone(struct pqb_socket *socket);
+void pqb_socket_enter(struct pqb_socket *socket, enum pqb_socket_state state);
 
-/* Whether its claim is queued. */
-int pqb_socket_waits(const struct pqb_socket *socket);
+/* Makes a connect that was put off. 0 if it is made, EAGAIN until it is, or ECONNREFUSED, whatever
+ * it failed for: the client meets the error itself. */
+int pqb_socket_connect(struct pqb_socket *socket, int fd);
 
-/* The claim it waits for or holds. */
-struct pqb_claim *pqb_socket_claim(struct pqb_socket *socket);
+/* The same, then sends what is held, as far as it goes at once: 0, EAGAIN, or an error. */
+int pqb_socket_flush(struct pqb_socket *socket, int fd);
+
+/* It has its claim, or needs none yet: what is held goes out, or begins to. */
+void pqb_socket_start(struct pqb_socket *socket, int fd);
+
+/* It is none of ours: what was held goes out first. 0 if that is not done yet, and what the client
+ * writes now must come behind. */
+int pqb_socket_release(struct pqb_socket *socket);
+
+/* Encrypted from here on: that it is open, and nothing else, can be told. */
+void pqb_socket_veil(struct pqb_socket *socket);
+
+void pqb_socket_end_claim(struct pqb_socket *socket);
 
 #endif

@@ -151,9 +151,14 @@ def scene(name):
     raise SystemExit("no such scene: " + name)
 
 
-for name in sys.argv[1:]:
-    if name == "wait":
-        sys.stdin.readline()
-    else:
-        print(scene(name), flush=True)
-sys.stdin.read()
+def main():
+    for name in sys.argv[1:]:
+        if name == "wait":
+            sys.stdin.readline()
+        else:
+            print(scene(name), flush=True)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+#include "preload/holding.h"
+
+#include "ledger/os.h"
+#include "preload/answer.h"
+#include "preload/connection.h"
+#include "preload/descriptor.h"
+#include "preload/keeper.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* A client that has connected writes at once. */
+#define SILENCE (250 * PQB_MS)
+
+/* A descriptor of our own for the socket, if it still is what it was: its number may have been
+ * closed and given to another file since. -1 if so. */
+static int hold_on(const struct pqb_socket *socket)
+{
+    int fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0 && pqb_descriptor_cookie(fd) != socket->cookie) {
+        pqb_close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* The server has closed it meanwhile (a restart, its authentication_timeout). Before the client has
+ * written, connect() may not have been called yet, and poll says POLLHUP. */
+static int is_broken(const struct pqb_socket *socket, int fd)
+{
+    struct pollfd look = {.fd = fd, .events = POLLRDHUP};
+    return socket->state == PQB_SOCKET_HELD && poll(&look, 1, 0) == 1 &&
+           (look.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* A front-door connection is told; its claim stays with it. */
+static void tell(struct pqb_socket *socket, int outcome)
+{
+    struct pqb_connection *connection = socket->connection;
+    if (!connection)
+        return;
+    connection->hold.outcome = outcome;
+    if (outcome == PQB_HOLD_REFUSED && (connection->hold.why = malloc(sizeof socket->refusal)))
+        *connection->hold.why = socket->refusal;
+}
+
+static void granted(struct pqb_socket *socket, int fd)
+{
+    tell(socket, PQB_HOLD_GRANTED);
+    pqb_socket_start(socket, fd);
+}
+
+static void refused(struct pqb_socket *socket, int fd)
+{
+    tell(socket, PQB_HOLD_REFUSED);
+    pqb_answer_refuse(socket, fd);
+}
+
+/* The ledger was given up: into the queue of the new one. */
+static void ask_anew(struct pqb_socket *socket, int fd)
+{
+    struct pqb_claim *claim = pqb_socket_claim(socket);
+    struct pqb_ask ask = pqb_socket_ask(socket);
+    uint64_t unused;
+    pqb_claim_give(claim, PQB_END_CLOSED);
+    switch (pqb_budget_submit(&ask, claim, &unused, &socket->refusal)) {
+    case PQB_VERDICT_GO:
+    case PQB_VERDICT_UNCOUNTED:
+        granted(socket, fd);
+        break;
+    case PQB_VERDICT_REFUSED:
+        refused(socket, fd);
+        break;
+    case PQB_VERDICT_WAIT:
+        break;
+    }
+}
+
+/* Waits for its grant; what is held goes out with it. */
+static void step_waiting(struct pqb_socket *socket, int fd)
+{
+    struct pqb_claim *claim = pqb_socket_claim(socket);
+    /* It may have shrunk, or been replaced, since the last round. */
+    enum pqb_status status = pqb_region_check(claim->region);
+    if (!status)
+        status = pqb_claim_take(claim);
+    if (!status) {
+        granted(socket, fd);
+    } else if (is_broken(socket, fd)) {
+        pqb_socket_end_claim(socket);
+        pqb_socket_enter(socket, PQB_SOCKET_DONE);
+    } else if (status != PQB_WAITING) {
+        ask_anew(socket, fd);
+    } else if (pqb_now() >= socket->deadline) {
+        struct pqb_ask ask = pqb_socket_ask(socket);
+        pqb_budget_refuse(&ask, claim, socket->asked_at, &socket->refusal);
+        refused(socket, fd);
+    }
+}
+
+/* ---- putting a connect off ---- */
+
+void pqb_holding_defer(struct pqb_socket *socket)
+{
+    int yes = 1;
+    if (setsockopt(socket->fd, IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, &yes, sizeof yes) ||
+        setsockopt(socket->fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &yes, sizeof yes))
+        return;
+    socket->deferred = PQB_DEFERRED;
+    socket->silent_until = pqb_now() + SILENCE;
+    pqb_keeper_start();
+}
+
+void pqb_holding_undefer(struct pqb_socket *socket)
+{
+    int no = 0;
+    if (socket->deferred == PQB_DEFERRED)
+        setsockopt(socket->fd, IPPROTO_TCP, TCP_FASTOPEN_CONNECT, &no, sizeof no);
+    socket->deferred = PQB_NOT_DEFERRED;
+}
+
+/* Its socket is connected while it waits. 0 if too many do. */
+static int may_connect(struct pqb_socket *socket)
+{
+    struct pqb_ask ask = pqb_socket_ask(socket);
+    return pqb_budget_may_connect(&ask, pqb_socket_claim(socket), &socket->deadline,
+                                  &socket->refusal);
+}
+
+/* The client has written nothing for too long: some other protocol, in which the server speaks
+ * first. */
+static void step_silent(struct pqb_socket *socket, int fd)
+{
+    if (pqb_now() < socket->silent_until)
+        return;
+    pqb_socket_connect(socket, fd);
+    if (socket->connection && !may_connect(socket))
+        refused(socket, fd);
+}
+
+/* ---- for the front door ---- */
+
+int pqb_holding_waits(const struct pqb_socket *socket)
+{
+    return socket->state == PQB_SOCKET_HELD ||
+           (socket->state == PQB_SOCKET_FIRST && socket->connection);
+}
+
+int pqb_holding_begin(struct pqb_socket *socket, struct pqb_connection *connection)
+{
+    socket->connection = connection;
+    socket->asked_at = connection->hold.asked_at;
+    socket->deadline = connection->hold.deadline;
+    if (!socket->deferred && !may_connect(socket)) {
+        tell(socket, PQB_HOLD_REFUSED);
+        return 0;
+    }
+    pqb_keeper_start();
+    return 1;
+}
+
+void pqb_holding_end(struct pqb_socket *socket)
+{
+    if (socket->deferred)
+        pqb_socket_connect(socket, socket->fd);
+    socket->connection = NULL;
+    pqb_socket_enter(socket, PQB_SOCKET_DONE);
+}
+
+/* ---- the step ---- */
+
+/* Whether the keeper has something to do for it. */
+static int is_kept(const struct pqb_socket *socket)
+{
+    return pqb_holding_waits(socket) || socket->state == PQB_SOCKET_STARTING ||
+           (socket->state == PQB_SOCKET_FIRST && socket->deferred == PQB_DEFERRED) ||
+           (socket->state == PQB_SOCKET_REFUSED && socket->deferred);
+}
+
+static void step(struct pqb_socket *socket, int fd)
+{
+    if (socket->state == PQB_SOCKET_STARTING)
+        pqb_socket_start(socket, fd);
+    else if (socket->state == PQB_SOCKET_REFUSED)
+        pqb_answer_wake(socket, fd);
+    else if (pqb_holding_waits(socket))
+        step_waiting(socket, fd);
+    if (socket->state == PQB_SOCKET_FIRST && socket->deferred == PQB_DEFERRED)
+        step_silent(socket, fd);
+}
+
+int pqb_holding_step(struct pqb_socket *socket, int *flush_fd)
+{
+    if (socket->pid != (int32_t)getpid() || !is_kept(socket))
+        return 0;
+    int fd = hold_on(socket);
+    if (fd < 0) {
+        pqb_socket_end_claim(socket);
+        pqb_socket_enter(socket, PQB_SOCKET_DONE);
+        return 0;
+    }
+    step(socket, fd);
+    pqb_close(fd);
+    if (socket->state == PQB_SOCKET_STARTING || socket->state == PQB_SOCKET_REFUSED)
+        *flush_fd = socket->fd;
+    return is_kept(socket);
+}
