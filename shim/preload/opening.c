@@ -72,13 +72,14 @@ static void take(struct pqb_socket *socket)
 
 /* A process that has a connection may want to cancel what runs there, and a cancel over TLS begins as
  * a connection does. What it is, is seen by the first record of data. 0 if it can be no cancel. */
-static int pass_for_now(struct pqb_socket *socket)
+static int pass_for_now(struct pqb_socket *socket, enum pqb_packet packet)
 {
     struct pqb_ask ask = pqb_socket_ask(socket);
     if (!pqb_budget_holds(&ask))
         return 0;
     socket->is_late = 1;
-    pqb_protocol_tls(&socket->tls, socket->held.at, socket->held.length);
+    if (packet == PQB_PACKET_TLS)
+        pqb_protocol_tls(&socket->tls, socket->held.at, socket->held.length);
     pqb_socket_start(socket, socket->fd);
     return 1;
 }
@@ -87,7 +88,8 @@ static int pass_for_now(struct pqb_socket *socket)
 static void decide(struct pqb_socket *socket)
 {
     size_t whole = 0;
-    switch (pqb_protocol_first(socket->held.at, socket->held.length, &whole)) {
+    enum pqb_packet packet = pqb_protocol_first(socket->held.at, socket->held.length, &whole);
+    switch (packet) {
     case PQB_PACKET_MORE:
         break;
     case PQB_PACKET_STARTUP:
@@ -102,7 +104,7 @@ static void decide(struct pqb_socket *socket)
         break;
     case PQB_PACKET_SSL:
     case PQB_PACKET_TLS:
-        if (!pass_for_now(socket))
+        if (!pass_for_now(socket, packet))
             take(socket);
         break;
     case PQB_PACKET_GSS: /* none of the clients known here cancels over GSS */
