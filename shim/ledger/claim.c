@@ -299,7 +299,7 @@ struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)
 static void count_end(struct pqb_layout *map, const struct pqb_claim_row *row, unsigned app,
                       enum pqb_claim_end end)
 {
-    if (end == PQB_END_CLOSED || row->server >= PQB_SERVERS)
+    if (end == PQB_END_CLOSED || end == PQB_END_LEFT || row->server >= PQB_SERVERS)
         return;
     struct pqb_server_row *server = &map->server[row->server];
     int timed_out = end == PQB_END_TIMED_OUT;
@@ -322,7 +322,7 @@ void pqb_claim_give(struct pqb_claim *claim, enum pqb_claim_end end)
     uint64_t now = pqb_now(), ctl = readable ? atomic_load(&row->ctl) : 0;
     while (!given && ctl >> 32 == claim->generation && pqb_ctl_state(ctl) >= PQB_CLAIM_WAITING &&
            pqb_ctl_state(ctl) <= PQB_CLAIM_OPEN) {
-        given = pqb_ending_close(region->map, claim->index, ctl, now);
+        given = pqb_ending_close(region->map, claim->index, ctl, now, end == PQB_END_LEFT);
         ctl = atomic_load(&row->ctl);
     }
     if (given)

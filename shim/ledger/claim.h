@@ -51,6 +51,7 @@ struct pqb_claim_peer {
 
 enum pqb_claim_end {
     PQB_END_CLOSED,    /* closed, or never got as far as that */
+    PQB_END_LEFT,      /* given up in the midst of its login, which the server goes on with */
     PQB_END_TIMED_OUT, /* waited in vain */
     PQB_END_REFUSED,   /* was not to wait, and there was no room */
 };

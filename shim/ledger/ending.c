@@ -30,12 +30,6 @@ int pqb_ending_step(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64
     return 1;
 }
 
-int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)
-{
-    int drains = pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && map->claim[index].backend_seen;
-    return pqb_ending_step(map, index, ctl, now, drains ? now + PQB_DRAIN_CEILING : 0);
-}
-
 /* When the draining of a dead holder's claim ends at the latest; 0 = it need not drain. */
 static uint64_t drain_limit(const struct pqb_claim_row *row, const struct pqb_server_row *server,
                             int was_open, uint64_t now)
@@ -43,6 +37,20 @@ static uint64_t drain_limit(const struct pqb_claim_row *row, const struct pqb_se
     if (was_open && row->backend_seen)
         return now + PQB_DRAIN_CEILING;
     return server->config.drain_ms ? now + server->config.drain_ms * PQB_MS : 0;
+}
+
+int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now, int left)
+{
+    const struct pqb_claim_row *row = &map->claim[index];
+    uint64_t until = 0;
+    if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && row->backend_seen)
+        until = now + PQB_DRAIN_CEILING;
+    /* The startup packet is on its way, or there. The server takes a slot for it, and sees only
+     * when it has answered that nobody listens. */
+    if (pqb_ctl_state(ctl) == PQB_CLAIM_CONNECTING && row->server < PQB_SERVERS &&
+        (left || atomic_load(&row->socket_cookie)))
+        until = drain_limit(row, &map->server[row->server], 0, now);
+    return pqb_ending_step(map, index, ctl, now, until);
 }
 
 int pqb_ending_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)

@@ -17,8 +17,9 @@ uint64_t pqb_ending_stamp(uint64_t ctl, uint64_t until);
 int pqb_ending_step(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now,
                     uint64_t until);
 
-/* Its owner has closed it, by whatever road: it drains if its backend was seen. */
-int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now);
+/* Its owner has closed it, by whatever road: it drains if its backend was seen; as after a death if
+ * it was `left` in the midst of its login, or has a socket bound to it that was. */
+int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now, int left);
 
 /* The claim's owner is dead: whoever read `ctl` found its life lock gone after that. */
 int pqb_ending_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now);

@@ -113,7 +113,7 @@ static unsigned ask_for_those_of(struct pqb_region *region, struct pqb_diag *dia
             continue;
         asked++;
         if (ask_for(diag, map, index) == PQB_DIAG_GONE)
-            pqb_ending_close(map, index, ctl, now);
+            pqb_ending_close(map, index, ctl, now, 0);
     }
     return asked;
 }

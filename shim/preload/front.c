@@ -384,6 +384,15 @@ int pqb_front_PQresetPoll(struct pqb_libpq *pq, struct pg_conn *conn)
 
 /* ---- its end, and its words ---- */
 
+/* Granted, and not at its end as far as libpq has heard. A hold has been released before. */
+static int is_logging_in(const struct pqb_connection *connection)
+{
+    return connection->pid == (int32_t)getpid() &&
+           (connection->state == PQB_CONNECTION_CONNECTING ||
+            (connection->state == PQB_CONNECTION_WAITING &&
+             connection->hold.outcome == PQB_HOLD_GRANTED));
+}
+
 void pqb_front_PQfinish(struct pqb_libpq *pq, struct pg_conn *conn)
 {
     struct pqb_process self;
@@ -392,9 +401,13 @@ void pqb_front_PQfinish(struct pqb_libpq *pq, struct pg_conn *conn)
     struct pqb_connection *connection = is_borrowed ? NULL : pqb_connection_take(conn);
     if (connection && connection->state == PQB_CONNECTION_WAITING)
         pqb_side_release(connection);
+    /* It does not wait for the server's answer; the server gives one all the same. */
+    int is_left = connection && is_logging_in(connection);
     CALL_VOID(pq, NULL, pq->PQfinish(conn));
     if (!connection)
         return;
+    if (is_left)
+        pqb_claim_give(&connection->claim, PQB_END_LEFT);
     give_back(connection);
     pqb_connection_free(connection);
 }

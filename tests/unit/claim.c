@@ -805,6 +805,25 @@ Test(claim, of_an_unseen_backend_drains_for_its_time_after_a_death)
     cr_assert_geq(pqb_now() - died, 290 * PQB_MS);
 }
 
+Test(claim, that_is_left_in_the_midst_of_its_login_drains_for_its_time)
+{
+    struct pqb_claim claim;
+    cr_assert_eq(pqb_wait_acquire(&ledger, &single, 0, &claim, NULL, NULL), PQB_OK);
+    uint64_t left = pqb_now();
+    pqb_claim_give(&claim, PQB_END_LEFT);
+    cr_assert_eq(support_count(&ledger).draining, 1);
+    cr_assert_eq(support_hold(&ledger, &single, 10000, &claim), PQB_OK);
+    cr_assert_geq(pqb_now() - left, 290 * PQB_MS);
+}
+
+Test(claim, that_never_connected_is_free_at_once)
+{
+    struct pqb_claim claim;
+    cr_assert_eq(pqb_wait_acquire(&ledger, &single, 0, &claim, NULL, NULL), PQB_OK);
+    pqb_claim_give(&claim, PQB_END_CLOSED);
+    cr_assert_eq(used(), 0);
+}
+
 Test(claim, of_an_unseen_backend_is_free_at_once_after_a_death_with_drain_0)
 {
     struct pqb_claim claim[5];

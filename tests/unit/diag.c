@@ -480,6 +480,30 @@ Test(diag_claims, a_tick_asks_for_its_own_server)
 }
 
 /* However many are open, each one comes to its turn. */
+/* What it has written may have reached the server, which goes on with the login. */
+Test(diag_claims, given_up_in_the_midst_of_its_login_drains_for_its_time)
+{
+    static const struct pqb_server_config slow = {.limit = 1, .drain_ms = 60000};
+    struct pqb_claim_request asked = request;
+    asked.defaults = &slow;
+    for (int raw = 0; raw < 2; raw++) {
+        struct pair pair = connected(TCP4);
+        struct pqb_claim claim;
+        asked.server = raw ? "raw:5432" : "closed:5432";
+        cr_assert_eq(pqb_wait_acquire(&ledger, &asked, 0, &claim, NULL, NULL), PQB_OK);
+        pqb_claim_socket(&claim, pair.client, pair.cookie);
+        unsigned server = row_of(&claim)->server;
+        if (raw) {
+            syscall(SYS_close, pair.client);
+            cr_assert_eq(pqb_tick(claim.region, server, NULL), PQB_OK);
+        } else {
+            close(pair.client);
+            pqb_claim_closed(&claim);
+        }
+        cr_assert(wait_until(support_count(&ledger).draining == (unsigned)raw + 1));
+    }
+}
+
 Test(diag_claims, comes_round_to_all)
 {
     static const struct pqb_server_config endless = {.limit = PQB_UNLIMITED};
