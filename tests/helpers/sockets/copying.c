@@ -1,0 +1,183 @@
+/* More than one descriptor for a socket, more than one process, and numbers that go to others. */
+#include "sockets.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int other = -1, behind = -1;
+
+static void copied(int fd, const char *call)
+{
+    if (fd < 0)
+        stage_say("%s: %s", call, strerrorname_np(errno));
+    else
+        check_errno(call);
+    other = fd;
+}
+
+/* A second number, by one of the calls that give one. */
+static void copy(void)
+{
+    const char *call = stage_argument();
+    errno = UNTOUCHED;
+    if (!strcmp(call, "dup"))
+        copied(dup(current), call);
+    else if (!strcmp(call, "dup2"))
+        copied(dup2(current, 40), call);
+    else if (!strcmp(call, "dup3"))
+        copied(dup3(current, 40, O_CLOEXEC), call);
+    else if (!strcmp(call, "F_DUPFD"))
+        copied(fcntl(current, F_DUPFD, 40), call);
+    else if (!strcmp(call, "F_DUPFD_CLOEXEC"))
+        copied(fcntl(current, F_DUPFD_CLOEXEC, 40), call);
+    else
+        give_up(call);
+}
+
+static void turn(void)
+{
+    int fd = current;
+    current = other;
+    other = fd;
+}
+
+static void close_it(void)
+{
+    errno = UNTOUCHED;
+    if (close(current))
+        stage_say("close: %s", strerrorname_np(errno));
+    else
+        check_errno("close");
+}
+
+static void close_raw(void)
+{
+    if (syscall(SYS_close, current))
+        give_up("close");
+}
+
+/* This number and all behind it, which are ours and the preload's. */
+static void close_all(void)
+{
+    const char *call = stage_argument();
+    errno = UNTOUCHED;
+    if (!strcmp(call, "closefrom"))
+        closefrom(current);
+    else if (close_range((unsigned)current, ~0u, 0))
+        stage_say("close_range: %s", strerrorname_np(errno));
+    check_errno(call);
+}
+
+/* Only what lies far above it. */
+static void close_others(void)
+{
+    closefrom(current + 64);
+}
+
+static void over(void)
+{
+    const char *call = stage_argument();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    errno = UNTOUCHED;
+    if ((!strcmp(call, "dup2") ? dup2(null, current) : dup3(null, current, 0)) != current)
+        give_up(call);
+    check_errno(call);
+    close(null);
+}
+
+/* Nothing can be put over it from where nothing is. */
+static void over_from_nowhere(void)
+{
+    int result = dup2(-1, current);
+    stage_say("%s", result < 0 ? strerrorname_np(errno) : "done");
+}
+
+/* Somebody who has nothing to do with it gets its number. */
+static void innocent(void)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+        give_up("socketpair");
+    behind = fcntl(pair[1], F_DUPFD, 60);
+    if (pair[0] != current && syscall(SYS_dup3, pair[0], current, 0) != current)
+        give_up("dup3");
+    syscall(SYS_close, pair[1]);
+    if (pair[0] != current)
+        syscall(SYS_close, pair[0]);
+}
+
+/* It can talk, and hears what was said to it and nothing else. */
+static void harmed(void)
+{
+    char text[64];
+    int there = -1;
+    if (ioctl(behind, FIONREAD, &there) || there)
+        stage_say("it was sent %d bytes", there);
+    if (write(current, "hello", 5) != 5 || read(behind, text, sizeof text) != 5 ||
+        write(behind, "you", 3) != 3 || read(current, text, sizeof text) != 3)
+        stage_say("it cannot talk");
+    else
+        stage_say("unharmed");
+}
+
+/* { STEP… }, taken by the child. */
+static void fork_child(void)
+{
+    stage_argument();
+    pid_t child = fork();
+    if (child < 0)
+        give_up("fork");
+    if (child)
+        stage_skip_block();
+}
+
+static void wait_child(void)
+{
+    int status = -1;
+    wait(&status);
+    stage_say("child %d", WIFSIGNALED(status) ? 1000 + WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+static void leave(void)
+{
+    _exit(0);
+}
+
+/* What runtimes do to start a program. */
+static void spawn(void)
+{
+    pid_t child = vfork();
+    if (!child) {
+        for (int fd = 3; fd < 100; fd++)
+            close(fd);
+        execl("/bin/true", "true", (char *)NULL);
+        _exit(127);
+    }
+    wait_child();
+}
+
+const struct stage_step copying_steps[] = {
+    {"copy", copy},
+    {"turn", turn},
+    {"close", close_it},
+    {"rawclose", close_raw},
+    {"closeall", close_all},
+    {"closeothers", close_others},
+    {"over", over},
+    {"overfromnowhere", over_from_nowhere},
+    {"innocent", innocent},
+    {"harmed", harmed},
+    {"fork", fork_child},
+    {"wait", wait_child},
+    {"leave", leave},
+    {"spawn", spawn},
+    {0},
+};
