@@ -1,4 +1,5 @@
 /* pqbudget: looks at the ledger and steers it. */
+#include "tool/terminal.h"
 #include "tool/text.h"
 #include "tool/verbs.h"
 #include "tool/watch.h"
@@ -12,9 +13,8 @@
 #define VERSION "0.1.0"
 
 static const struct pqb_verb *const verbs[] = {
-    &pqb_verb_status,  &pqb_verb_set,    &pqb_verb_pause,
-    &pqb_verb_resume,  &pqb_verb_events, &pqb_verb_health,
-    &pqb_verb_metrics, &pqb_verb_reset,  NULL,
+    &pqb_verb_status, &pqb_verb_top,    &pqb_verb_set,     &pqb_verb_pause, &pqb_verb_resume,
+    &pqb_verb_events, &pqb_verb_health, &pqb_verb_metrics, &pqb_verb_reset, NULL,
 };
 
 static const struct pqb_verb *find_verb(const char *name)
@@ -119,6 +119,7 @@ static void on_truncation(int number)
         "pqbudget: the ledger was truncated while it was read; remove it with "
         "\"pqbudget reset --force\"\n";
     (void)number;
+    pqb_terminal_give_back();
     if (pqb_watch_hides)
         (void)!write(STDOUT_FILENO, PQB_WATCH_SHOW, sizeof PQB_WATCH_SHOW - 1);
     (void)!write(STDERR_FILENO, text, sizeof text - 1);

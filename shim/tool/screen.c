@@ -39,3 +39,21 @@ const char *pqb_screen_off(const struct pqb_screen *screen, enum pqb_style style
 {
     return screen->has_colour && style != PQB_PLAIN ? "\033[0m" : "";
 }
+
+void pqb_screen_draw(const struct pqb_screen *screen, const char *frame)
+{
+    unsigned rows = 0, left = 0;
+    /* Cleared before it is written: in the last column, clearing the rest clears what stands there.
+     */
+    fputs("\033[H", stdout);
+    for (const char *end; (end = strchr(frame, '\n')); frame = end + 1, rows++) {
+        if (rows + 1 < screen->rows)
+            printf("\033[K%.*s\n", (int)(end - frame), frame);
+        else
+            left++;
+    }
+    printf("\033[J%s", frame);
+    if (left && !*frame)
+        printf("%s... and %u more lines%s", pqb_screen_on(screen, PQB_DIM), left,
+               pqb_screen_off(screen, PQB_DIM));
+}

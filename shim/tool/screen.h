@@ -21,4 +21,8 @@ struct pqb_screen pqb_screen_look(void);
 const char *pqb_screen_on(const struct pqb_screen *screen, enum pqb_style style);
 const char *pqb_screen_off(const struct pqb_screen *screen, enum pqb_style style);
 
+/* On a terminal: from the top, each line over the old one, as many as there is room for. What
+ * follows the last line's end is a footer, which is always drawn. */
+void pqb_screen_draw(const struct pqb_screen *screen, const char *frame);
+
 #endif

@@ -1,5 +1,4 @@
 /* pqbudget status: what is in the ledger. Reads only; never waits for anybody. */
-#include "conninfo/value.h"
 #include "ledger/os.h"
 #include "tool/json.h"
 #include "tool/look.h"
@@ -11,10 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define WATCH_MS 1000
-#define WATCH_LEAST 50
-#define WATCH_MOST 3600000
 
 static const struct option longs[] = {
     {"json", no_argument, NULL, 'j'},
@@ -63,23 +58,6 @@ static void show_failure(const struct request *request, const struct pqb_screen 
     fputc('\n', out);
 }
 
-/* On a terminal: from the top, each line over the old one, as many as there is room for. */
-static void draw(const char *frame, const struct pqb_screen *screen)
-{
-    unsigned rows = 0, left = 0;
-    fputs("\033[H", stdout);
-    for (const char *end; (end = strchr(frame, '\n')); frame = end + 1, rows++) {
-        if (rows + 1 < screen->rows)
-            printf("%.*s\033[K\n", (int)(end - frame), frame);
-        else
-            left++;
-    }
-    if (left)
-        printf("%s... and %u more lines%s\033[K", pqb_screen_on(screen, PQB_DIM), left,
-               pqb_screen_off(screen, PQB_DIM));
-    fputs("\033[J", stdout);
-}
-
 /* One look, made whole before any of it is printed. */
 static int show_frame(const struct request *request, int is_first, enum pqb_exit *code)
 {
@@ -102,7 +80,7 @@ static int show_frame(const struct request *request, int is_first, enum pqb_exit
     if (is_hopeless)
         *code = pqb_report_ledger(status, &error);
     else if (screen.is_terminal && !request->is_json)
-        draw(frame, &screen);
+        pqb_screen_draw(&screen, frame);
     else
         fwrite(frame, 1, length, stdout);
     int goes_on = pqb_report_flush() && !is_hopeless;
@@ -134,8 +112,8 @@ static enum pqb_exit watch(const struct request *request)
 
 static enum pqb_exit take_interval(const struct pqb_call *call, long long *ms)
 {
-    *ms = WATCH_MS;
-    if (!optarg || (pqb_value_time(optarg, ms) && *ms >= WATCH_LEAST && *ms <= WATCH_MOST))
+    *ms = PQB_WATCH_MS;
+    if (!optarg || pqb_watch_interval(optarg, ms))
         return PQB_EXIT_DONE;
     return pqb_call_misused(call, "--watch wants a time between 50ms and 3600s, not '%.80s'",
                             optarg);

@@ -5,6 +5,7 @@
 #include "tool/call.h"
 
 extern const struct pqb_verb pqb_verb_status;
+extern const struct pqb_verb pqb_verb_top;
 extern const struct pqb_verb pqb_verb_set;
 extern const struct pqb_verb pqb_verb_pause;
 extern const struct pqb_verb pqb_verb_resume;

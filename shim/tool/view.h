@@ -15,4 +15,19 @@ void pqb_view_json(const struct pqb_snapshot *snapshot, unsigned only, FILE *out
 /* Prometheus' text format. */
 void pqb_view_metrics(const struct pqb_snapshot *snapshot, FILE *out);
 
+/* Parts of the text. A bar of so many columns and its two brackets: `to` has room for PQB_VIEW_BAR.
+ */
+#define PQB_VIEW_BAR_WIDTH 40
+#define PQB_VIEW_BAR (PQB_VIEW_BAR_WIDTH + 3)
+void pqb_view_bar(char *to, unsigned width, uint32_t used, uint32_t limit);
+enum pqb_style pqb_view_style(const struct pqb_snapshot_server *server);
+
+/* "host:port  [##--------]  20 of 85 used, 3 waiting, 1 draining" */
+void pqb_view_header(const struct pqb_snapshot_server *server, unsigned width,
+                     const struct pqb_screen *screen, FILE *out);
+
+/* Those of the claims that the list names, in its order. */
+void pqb_view_claims(const struct pqb_snapshot *snapshot, const unsigned *list, unsigned count,
+                     const struct pqb_screen *screen, FILE *out);
+
 #endif

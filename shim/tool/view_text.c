@@ -28,10 +28,11 @@ enum {
     CLAIM_COMMAND
 };
 
-/* A snapshot's rows that belong to one server. They lie together: it is sorted that way. */
+/* Some of a snapshot's rows: those that follow the first, or those that the list names. */
 struct part {
     const struct pqb_snapshot *snapshot;
     unsigned first, count;
+    const unsigned *list;
 };
 
 static void print_limited(struct pqb_cell *cell, uint32_t limit)
@@ -89,7 +90,8 @@ static void fill_claim(const void *context, unsigned row, struct pqb_cell *cells
 {
     const struct part *part = context;
     const struct pqb_snapshot *snapshot = part->snapshot;
-    const struct pqb_snapshot_claim *claim = &snapshot->claim[part->first + row];
+    const struct pqb_snapshot_claim *claim =
+        &snapshot->claim[part->list ? part->list[row] : part->first + row];
     print_text(&cells[CLAIM_STATE], pqb_claim_state_name(claim->state));
     cells[CLAIM_STATE].style = style_of(claim->state);
     print_text(&cells[CLAIM_APP], claim->app < 0 ? "" : snapshot->app[claim->app].label);
@@ -114,7 +116,7 @@ static void print_line(const struct pqb_screen *screen, enum pqb_style style, co
     fprintf(out, "%s\n", pqb_screen_off(screen, style));
 }
 
-static enum pqb_style style_of_use(const struct pqb_snapshot_server *server)
+enum pqb_style pqb_view_style(const struct pqb_snapshot_server *server)
 {
     if (server->config.paused)
         return PQB_BAD;
@@ -123,31 +125,31 @@ static enum pqb_style style_of_use(const struct pqb_snapshot_server *server)
     return PQB_GOOD;
 }
 
-static void print_bar(char bar[BAR + 5], const struct pqb_snapshot_server *server)
+void pqb_view_bar(char *to, unsigned width, uint32_t used, uint32_t limit)
 {
-    uint32_t limit = server->config.limit;
-    *bar = 0;
-    if (limit == PQB_UNLIMITED)
-        return;
-    uint64_t full = limit ? (uint64_t)server->used * BAR / limit : BAR;
-    if (!full && server->used)
+    uint64_t full = limit ? (uint64_t)used * width / limit : width;
+    if (!full && used)
         full = 1;
-    memcpy(bar, "[----------]  ", BAR + 5);
-    memset(bar + 1, '#', full < BAR ? full : BAR);
+    if (full > width)
+        full = width;
+    *to = '[';
+    memset(to + 1, '#', full);
+    memset(to + 1 + full, '-', width - full);
+    memcpy(to + 1 + width, "]", 2);
 }
 
-/* "host:port  [##--------]  20 of 85 used, 3 waiting, 1 draining" */
-static void print_header(const struct pqb_snapshot_server *server, const struct pqb_screen *screen,
-                         FILE *out)
+void pqb_view_header(const struct pqb_snapshot_server *server, unsigned width,
+                     const struct pqb_screen *screen, FILE *out)
 {
-    char bar[BAR + 5], rest[160], of[32] = " used, no limit";
-    enum pqb_style style = style_of_use(server);
-    print_bar(bar, server);
-    if (server->config.limit != PQB_UNLIMITED)
+    char bar[PQB_VIEW_BAR] = "", rest[PQB_VIEW_BAR + 128], of[32] = " used, no limit";
+    enum pqb_style style = pqb_view_style(server);
+    if (server->config.limit != PQB_UNLIMITED) {
+        pqb_view_bar(bar, width, server->used, server->config.limit);
         snprintf(of, sizeof of, " of %u used", server->config.limit);
-    int length = snprintf(rest, sizeof rest, "%s%s%u%s, %u waiting, %u draining", bar,
-                          server->config.paused ? "PAUSED  " : "", server->used, of,
-                          server->waiting, server->draining);
+    }
+    int length = snprintf(rest, sizeof rest, "%s%s%s%u%s, %u waiting, %u draining", bar,
+                          *bar ? "  " : "", server->config.paused ? "PAUSED  " : "", server->used,
+                          of, server->waiting, server->draining);
     unsigned room = screen->columns;
     if (room != PQB_TEXT_ALL)
         room = room > (unsigned)length + 10 ? room - (unsigned)length - 2 : 8;
@@ -195,6 +197,24 @@ static void print_apps(const struct pqb_snapshot *snapshot, unsigned number,
     pqb_table_print(&table, screen, out);
 }
 
+static void print_part(const struct part *part, const struct pqb_screen *screen, FILE *out)
+{
+    struct pqb_table table = {.columns = sizeof claim_columns / sizeof *claim_columns,
+                              .rows = part->count,
+                              .column = claim_columns,
+                              .fill = fill_claim,
+                              .context = part};
+    pqb_table_print(&table, screen, out);
+}
+
+void pqb_view_claims(const struct pqb_snapshot *snapshot, const unsigned *list, unsigned count,
+                     const struct pqb_screen *screen, FILE *out)
+{
+    struct part part = {.snapshot = snapshot, .list = list, .count = count};
+    print_part(&part, screen, out);
+}
+
+/* A server's claims lie together: the snapshot is sorted that way. */
 static void print_claims(const struct pqb_snapshot *snapshot, unsigned number,
                          const struct pqb_screen *screen, FILE *out)
 {
@@ -206,13 +226,8 @@ static void print_claims(const struct pqb_snapshot *snapshot, unsigned number,
         part.count++;
     if (!part.count)
         return;
-    struct pqb_table table = {.columns = sizeof claim_columns / sizeof *claim_columns,
-                              .rows = part.count,
-                              .column = claim_columns,
-                              .fill = fill_claim,
-                              .context = &part};
     fputc('\n', out);
-    pqb_table_print(&table, screen, out);
+    print_part(&part, screen, out);
 }
 
 void pqb_view_text(const struct pqb_snapshot *snapshot, unsigned only,
@@ -228,7 +243,7 @@ void pqb_view_text(const struct pqb_snapshot *snapshot, unsigned only,
         if (only != PQB_VIEW_ALL && only != i)
             continue;
         fputc('\n', out);
-        print_header(&snapshot->server[i], screen, out);
+        pqb_view_header(&snapshot->server[i], BAR, screen, out);
         print_details(&snapshot->server[i], screen, out);
         print_apps(snapshot, i, screen, out);
         print_claims(snapshot, i, screen, out);

@@ -1,5 +1,6 @@
 #include "tool/watch.h"
 
+#include "conninfo/value.h"
 #include "ledger/os.h"
 
 #include <poll.h>
@@ -7,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-static const int stops[] = {SIGINT, SIGTERM, SIGHUP};
+static const int stops[] = {SIGINT, SIGQUIT, SIGTERM, SIGHUP};
 #define STOPS (sizeof stops / sizeof *stops)
 
 volatile sig_atomic_t pqb_watch_hides;
@@ -45,9 +46,19 @@ void pqb_watch_end(void)
     pqb_watch_hides = 0;
 }
 
+int pqb_watch_interval(const char *text, long long *ms)
+{
+    return pqb_value_time(text, ms) && *ms >= 50 && *ms <= 3600000;
+}
+
 int pqb_watch_is_over(void)
 {
     return is_over;
+}
+
+void pqb_watch_stop(void)
+{
+    is_over = 1;
 }
 
 void pqb_watch_sleep(uint64_t ns)

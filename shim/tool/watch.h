@@ -1,4 +1,5 @@
-/* Doing something again and again until somebody says stop: Ctrl-C, SIGTERM, SIGHUP. */
+/* Doing something again and again until somebody says stop: Ctrl-C, Ctrl-\, SIGTERM, SIGHUP.
+ */
 #ifndef PQB_TOOL_WATCH_H
 #define PQB_TOOL_WATCH_H
 
@@ -10,8 +11,16 @@
 void pqb_watch_begin(int hide);
 void pqb_watch_end(void);
 
+/* How long from one time to the next: 50 ms to an hour. Returns 0 if the text says anything else.
+ */
+#define PQB_WATCH_MS 1000
+int pqb_watch_interval(const char *text, long long *ms);
+
 /* Has it been stopped? */
 int pqb_watch_is_over(void);
+
+/* Stops it, as those signals do. */
+void pqb_watch_stop(void);
 
 /* Sleeps, and wakes early if it is stopped. */
 void pqb_watch_sleep(uint64_t ns);
