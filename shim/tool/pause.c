@@ -1,9 +1,6 @@
 /* pqbudget pause, resume: hold all grants of a server, and let them go. */
-#include "ledger/steer.h"
 #include "tool/server.h"
 #include "tool/verbs.h"
-
-#include <stdio.h>
 
 static const struct option longs[] = {{"server", required_argument, NULL, 's'}, PQB_CALL_OPTIONS};
 
@@ -16,19 +13,7 @@ static enum pqb_exit steer(struct pqb_call *call, int paused)
             return call->end;
         change.server = optarg;
     }
-
-    struct pqb_region *region;
-    struct pqb_error error = {{0}};
-    enum pqb_exit code = pqb_call_open(call, 0, &region);
-    if (code)
-        return code;
-    enum pqb_status status = pqb_steer_apply(region, &change, &error);
-    if (status)
-        code = pqb_report_steer(status, &error);
-    else
-        pqb_server_print(region, change.server);
-    pqb_region_unpin(region);
-    return code;
+    return pqb_server_steer(call, &change, 1);
 }
 
 static enum pqb_exit run_pause(struct pqb_call *call)

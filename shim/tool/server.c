@@ -6,6 +6,7 @@
 #include "tool/text.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
 static unsigned find_only(const struct pqb_layout *map)
 {
@@ -87,4 +88,36 @@ void pqb_server_print(const struct pqb_region *region, const char *key)
     print_apps(region->map, server);
     print_aliases(region->map, server);
     puts(config.paused ? ", paused" : "");
+}
+
+static void forget(const char *path)
+{
+    if (pqb_steer_reset(path, 0, NULL))
+        return; /* somebody uses it already */
+}
+
+enum pqb_exit pqb_server_steer(const struct pqb_call *call, const struct pqb_steer *steer,
+                               int prints)
+{
+    char path[PQB_REGION_PATH];
+    struct pqb_region *region;
+    struct pqb_error error = {{0}};
+    enum pqb_exit code = pqb_call_path(call, path);
+    if (code)
+        return code;
+    /* A new server in a new ledger: only if it is named, or nothing would come of it. */
+    int may_create = steer->make && steer->server;
+    int creates = may_create && access(path, F_OK) != 0;
+    if ((code = pqb_call_open(call, may_create, &region)))
+        return code;
+    enum pqb_status status = pqb_steer_apply(region, steer, &error);
+    if (status)
+        code = pqb_report_steer(status, &error);
+    else if (prints)
+        pqb_server_print(region, steer->server);
+    pqb_region_unpin(region);
+    /* Nothing was changed: that includes the ledger, unless somebody uses it already. */
+    if (status && creates)
+        forget(path);
+    return code;
 }

@@ -2,7 +2,8 @@
 #ifndef PQB_TOOL_SERVER_H
 #define PQB_TOOL_SERVER_H
 
-#include "ledger/region.h"
+#include "ledger/steer.h"
+#include "tool/call.h"
 
 #define PQB_SERVER_TEXT (PQB_KEY_BYTES + 1)
 
@@ -15,5 +16,10 @@ void pqb_server_text(const struct pqb_region *region, unsigned server, char key[
 
 /* Its configuration, on stdout in one line. */
 void pqb_server_print(const struct pqb_region *region, const char *key);
+
+/* Changes the call's ledger, and reports what is wrong. A server that is named and may be made is
+ * made in a new ledger, if need be. `prints`: says on stdout what the server is like then. */
+enum pqb_exit pqb_server_steer(const struct pqb_call *call, const struct pqb_steer *steer,
+                               int prints);
 
 #endif

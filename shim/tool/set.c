@@ -1,12 +1,10 @@
 /* pqbudget set: changes a server's configuration while it is in use. */
 #include "conninfo/value.h"
-#include "ledger/steer.h"
 #include "tool/server.h"
 #include "tool/verbs.h"
 
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 static const struct option longs[] = {
     {"server", required_argument, NULL, 's'},
@@ -115,12 +113,6 @@ static enum pqb_exit take_option(const struct pqb_call *call, int option, struct
     }
 }
 
-static void forget(const char *path)
-{
-    if (pqb_steer_reset(path, 0, NULL))
-        return; /* somebody uses it already */
-}
-
 static enum pqb_exit run(struct pqb_call *call)
 {
     enum pqb_exit code;
@@ -133,27 +125,7 @@ static enum pqb_exit run(struct pqb_call *call)
     }
     if (!change.is_any)
         return pqb_call_misused(call, "nothing to change");
-
-    char path[PQB_REGION_PATH];
-    struct pqb_region *region;
-    struct pqb_error error = {{0}};
-    if ((code = pqb_call_path(call, path)))
-        return code;
-    /* A new server in a new ledger: only if it is named, or nothing would come of it. */
-    int may_create = change.steer.make && change.steer.server;
-    int creates = may_create && access(path, F_OK) != 0;
-    if ((code = pqb_call_open(call, may_create, &region)))
-        return code;
-    enum pqb_status status = pqb_steer_apply(region, &change.steer, &error);
-    if (status)
-        code = pqb_report_steer(status, &error);
-    else
-        pqb_server_print(region, change.steer.server);
-    pqb_region_unpin(region);
-    /* Nothing was changed: that includes the ledger, unless somebody uses it already. */
-    if (status && creates)
-        forget(path);
-    return code;
+    return pqb_server_steer(call, &change.steer, 1);
 }
 
 const struct pqb_verb pqb_verb_set = {
