@@ -61,6 +61,12 @@ void pqb_json_number(struct pqb_json *json, const char *key, uint64_t value)
     fprintf(json->out, "%llu", (unsigned long long)value);
 }
 
+void pqb_json_integer(struct pqb_json *json, const char *key, int64_t value)
+{
+    begin(json, key);
+    fprintf(json->out, "%lld", (long long)value);
+}
+
 void pqb_json_truth(struct pqb_json *json, const char *key, int value)
 {
     begin(json, key);

@@ -17,6 +17,7 @@ void pqb_json_close(struct pqb_json *json, char bracket);
 /* Members; without a key, elements. What is not UTF-8 becomes U+FFFD. */
 void pqb_json_text(struct pqb_json *json, const char *key, const char *value);
 void pqb_json_number(struct pqb_json *json, const char *key, uint64_t value);
+void pqb_json_integer(struct pqb_json *json, const char *key, int64_t value);
 void pqb_json_truth(struct pqb_json *json, const char *key, int value);
 void pqb_json_null(struct pqb_json *json, const char *key);
 
