@@ -71,9 +71,11 @@ int pqb_answer_read(struct pqb_socket *socket, const struct iovec *part, int par
     size_t given = 0, left = bytes->length - bytes->gone;
     if (socket->state != PQB_SOCKET_REFUSED)
         return 0;
+    int is_discarding = flags & MSG_TRUNC && socket->address.ss_family != AF_UNIX;
     for (int i = 0; i < parts && left; i++) {
         size_t length = part[i].iov_len < left ? part[i].iov_len : left;
-        memcpy(part[i].iov_base, bytes->at + bytes->gone + given, length);
+        if (!is_discarding)
+            memcpy(part[i].iov_base, bytes->at + bytes->gone + given, length);
         given += length;
         left -= length;
     }

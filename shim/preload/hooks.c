@@ -1,12 +1,15 @@
 /* libc's functions, as programs call them. For a descriptor that is not watched each costs one load
  * and one branch. */
+#include "preload/bytes.h"
 #include "preload/descriptor.h"
 #include "preload/libc.h"
 #include "preload/library.h"
 #include "preload/side.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
+#include <stdarg.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -31,12 +34,6 @@ EXPORTED int connect(int fd, const struct sockaddr *address, socklen_t length)
 
 /* ---- writing ---- */
 
-static int writes(int fd, const struct iovec *part, int parts, int flags, ssize_t *result)
-{
-    int is_plain = !(flags & (MSG_OOB | MSG_ZEROCOPY));
-    return pqb_side_write(fd, part, parts, is_plain, result);
-}
-
 #define WATCHED(fd, what) __builtin_expect(pqb_descriptor_is_watched((fd), (what)), 0)
 
 /* Apart, so that the way of all others is two instructions and a jump. */
@@ -46,7 +43,7 @@ APART ssize_t write_watched(int fd, const void *from, size_t size)
 {
     ssize_t result;
     struct iovec part = one_part(from, size);
-    return writes(fd, &part, 1, 0, &result) ? result : libc_write(fd, from, size);
+    return pqb_side_write(fd, &part, 1, 0, 1, &result) ? result : libc_write(fd, from, size);
 }
 
 EXPORTED ssize_t write(int fd, const void *from, size_t size)
@@ -58,7 +55,7 @@ EXPORTED ssize_t write(int fd, const void *from, size_t size)
 APART ssize_t writev_watched(int fd, const struct iovec *part, int parts)
 {
     ssize_t result;
-    return parts > 0 && parts <= IOV_MAX && writes(fd, part, parts, 0, &result)
+    return parts > 0 && parts <= IOV_MAX && pqb_side_write(fd, part, parts, 0, 1, &result)
                ? result
                : libc_writev(fd, part, parts);
 }
@@ -73,7 +70,7 @@ APART ssize_t send_watched(int fd, const void *from, size_t size, int flags)
 {
     ssize_t result;
     struct iovec part = one_part(from, size);
-    return writes(fd, &part, 1, flags, &result) ? result : libc_send(fd, from, size, flags);
+    return pqb_side_write(fd, &part, 1, flags, 1, &result) ? result : libc_send(fd, from, size, flags);
 }
 
 EXPORTED ssize_t send(int fd, const void *from, size_t size, int flags)
@@ -98,8 +95,8 @@ EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
     ssize_t result;
     if (WATCHED(fd, PQB_WATCH_WRITES) && message &&
-        pqb_side_write(fd, message->msg_iov, (int)message->msg_iovlen,
-                       is_simple(message) && !(flags & (MSG_OOB | MSG_ZEROCOPY)), &result))
+        pqb_side_write(fd, message->msg_iov, (int)message->msg_iovlen, flags, is_simple(message),
+                       &result))
         return result;
     return libc_sendmsg(fd, message, flags);
 }
@@ -113,6 +110,9 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, int fl
         if (sent < 0)
             return i ? (int)i : -1;
         message[i].msg_len = (unsigned)sent;
+        if ((size_t)sent < pqb_parts_length(message[i].msg_hdr.msg_iov,
+                                            (int)message[i].msg_hdr.msg_iovlen))
+            return (int)i + 1; /* as the kernel does */
     }
     return (int)messages;
 }
@@ -267,10 +267,45 @@ EXPORTED int dup(int fd)
     return to;
 }
 
+/* Python's dup, and Rust's. */
+static int is_duplicating(int command)
+{
+    return command == F_DUPFD || command == F_DUPFD_CLOEXEC;
+}
+
+#define FCNTL(real, fd, command)                                                                   \
+    ({                                                                                             \
+        va_list more_;                                                                             \
+        va_start(more_, command);                                                                  \
+        void *argument_ = va_arg(more_, void *);                                                   \
+        va_end(more_);                                                                             \
+        int result_ = (real)((fd), (command), argument_);                                          \
+        if (is_duplicating(command) && result_ >= 0 && WATCHED((fd), PQB_WATCH_END))               \
+            pqb_side_duplicated((fd), result_);                                                    \
+        result_;                                                                                   \
+    })
+
+EXPORTED int fcntl(int fd, int command, ...)
+{
+    return FCNTL(libc_fcntl, fd, command);
+}
+
+EXPORTED int fcntl64(int fd, int command, ...)
+{
+    return FCNTL(libc_fcntl64, fd, command);
+}
+
+/* What will be closed by a dup2, which does nothing if there is nothing to duplicate. */
+static struct pqb_socket *closing_under(int fd, int to)
+{
+    return fd != to && WATCHED(to, PQB_WATCH_END) && libc_fcntl(fd, F_GETFD, NULL) >= 0
+               ? pqb_side_closing(to)
+               : NULL;
+}
+
 EXPORTED int dup2(int fd, int to)
 {
-    struct pqb_socket *socket =
-        fd != to && WATCHED(to, PQB_WATCH_END) ? pqb_side_closing(to) : NULL;
+    struct pqb_socket *socket = closing_under(fd, to);
     int result = libc_dup2(fd, to);
     pqb_side_closed(socket);
     if (result >= 0 && fd != to && WATCHED(fd, PQB_WATCH_END))
@@ -280,8 +315,7 @@ EXPORTED int dup2(int fd, int to)
 
 EXPORTED int dup3(int fd, int to, int flags)
 {
-    struct pqb_socket *socket =
-        fd != to && WATCHED(to, PQB_WATCH_END) ? pqb_side_closing(to) : NULL;
+    struct pqb_socket *socket = flags & ~O_CLOEXEC ? NULL : closing_under(fd, to);
     int result = libc_dup3(fd, to, flags);
     pqb_side_closed(socket);
     if (result >= 0 && WATCHED(fd, PQB_WATCH_END))

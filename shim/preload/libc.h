@@ -2,7 +2,8 @@
  * libc's functions that are hooked: the real ones behind ours, found when they are first called.
  *
  * By dlsym(RTLD_NEXT), not by libc's inner names, so that a library preloaded behind us is not
- * passed by. X(result, name, (parameters), (arguments)).
+ * passed by. X(result, name, (parameters), (arguments)). fcntl takes one argument or none, and reads
+ * a pointer's width of it itself.
  */
 #ifndef PQB_PRELOAD_LIBC_H
 #define PQB_PRELOAD_LIBC_H
@@ -48,6 +49,8 @@
     X(int, close_range, (unsigned first, unsigned last, int flags), (first, last, flags))          \
     X(void, closefrom, (int first), (first))                                                       \
     X(int, dup, (int fd), (fd))                                                                    \
+    X(int, fcntl, (int fd, int command, void *argument), (fd, command, argument))                  \
+    X(int, fcntl64, (int fd, int command, void *argument), (fd, command, argument))                \
     X(int, dup2, (int fd, int to), (fd, to))                                                       \
     X(int, dup3, (int fd, int to, int flags), (fd, to, flags))                                     \
     X(int, getpeername, (int fd, struct sockaddr *address, socklen_t *length),                     \

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 /* A client that writes more before it is answered does not speak PostgreSQL. */
 #define HELD_MOST 65536u
@@ -51,6 +52,7 @@ static void take(struct pqb_socket *socket)
 {
     struct pqb_ask ask = pqb_socket_ask(socket);
     socket->asked_at = pqb_now();
+    socket->pid = (int32_t)getpid(); /* a child may speak first on what its parent connected */
     socket->is_late = 0;
     switch (pqb_budget_submit(&ask, &socket->own_claim, &socket->deadline, &socket->refusal)) {
     case PQB_VERDICT_GO:
@@ -117,18 +119,31 @@ static void decide(struct pqb_socket *socket)
     }
 }
 
+/* Keeps what there is room for. 0 if that is nothing. */
+static size_t keep(struct pqb_socket *socket, const struct iovec *part, int parts)
+{
+    struct pqb_bytes *held = &socket->held;
+    size_t before = held->length;
+    for (int i = 0; i < parts && held->length < HELD_MOST; i++) {
+        size_t room = HELD_MOST - held->length;
+        if (!pqb_bytes_add(held, part[i].iov_base,
+                           part[i].iov_len < room ? part[i].iov_len : room))
+            break;
+    }
+    return held->length - before;
+}
+
 static int write_held(struct pqb_socket *socket, const struct iovec *part, int parts,
                       ssize_t *result)
 {
-    size_t length = pqb_parts_length(part, parts);
-    if (socket->held.length + length > HELD_MOST || !pqb_bytes_add_parts(&socket->held, part, parts)) {
+    *result = (ssize_t)keep(socket, part, parts);
+    if (!*result && pqb_parts_length(part, parts)) {
         errno = EAGAIN;
         *result = -1;
-        return 1;
-    }
-    *result = (ssize_t)length;
-    if (socket->state == PQB_SOCKET_REFUSED)
+    } else if (socket->state == PQB_SOCKET_REFUSED) {
         pqb_answer_write(socket);
+        pqb_answer_wake(socket, socket->fd); /* once more, for who waits for edges */
+    }
     return 1;
 }
 
@@ -141,15 +156,10 @@ static int write_first(struct pqb_socket *socket, const struct iovec *part, int 
     }
     char begin[8];
     size_t whole = 0, length = pqb_bytes_peek(&socket->held, part, parts, begin, sizeof begin);
-    size_t all = socket->held.length + pqb_parts_length(part, parts);
     enum pqb_packet packet = pqb_protocol_first(begin, length, &whole);
-    if (packet == PQB_PACKET_OTHER || packet == PQB_PACKET_CANCEL || all > PQB_STARTUP_BYTES)
-        return !pqb_socket_release(socket) && pqb_bytes_add_parts(&socket->held, part, parts)
-                   ? (*result = (ssize_t)pqb_parts_length(part, parts), 1)
-                   : 0;
-    if (!pqb_bytes_add_parts(&socket->held, part, parts))
-        return pqb_socket_release(socket), 0;
-    *result = (ssize_t)pqb_parts_length(part, parts);
+    if (packet == PQB_PACKET_OTHER || packet == PQB_PACKET_CANCEL)
+        return pqb_socket_release(socket) ? 0 : write_held(socket, part, parts, result);
+    write_held(socket, part, parts, result);
     decide(socket);
     return 1;
 }
@@ -216,7 +226,7 @@ static int write_gss(struct pqb_socket *socket, const struct iovec *part, int pa
 static int write_asked(struct pqb_socket *socket, const struct iovec *part, int parts,
                        ssize_t *result)
 {
-    size_t whole = 0, length = pqb_parts_length(part, parts);
+    size_t whole = 0;
     char begin[8];
     size_t seen = pqb_bytes_peek(&socket->held, part, parts, begin, sizeof begin);
     switch (pqb_protocol_first(begin, seen, &whole)) {
@@ -245,10 +255,7 @@ static int write_asked(struct pqb_socket *socket, const struct iovec *part, int 
     case PQB_PACKET_STARTUP:
         break;
     }
-    if (socket->held.length + length > PQB_STARTUP_BYTES ||
-        !pqb_bytes_add_parts(&socket->held, part, parts))
-        return pqb_socket_release(socket), 0;
-    *result = (ssize_t)length;
+    write_held(socket, part, parts, result);
     if (!whole || socket->held.length < whole)
         return 1;
     if (!read_startup(socket, whole)) {

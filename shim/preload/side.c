@@ -3,9 +3,9 @@
 #include "conninfo/server.h"
 #include "ledger/diag.h"
 #include "ledger/wait.h"
+#include "preload/answer.h"
 #include "preload/budget.h"
 #include "preload/connection.h"
-#include "preload/answer.h"
 #include "preload/descriptor.h"
 #include "preload/holding.h"
 #include "preload/libc.h"
@@ -16,23 +16,48 @@
 #include "preload/state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#define NAP_MS 10
+
 /* ---- which descriptor is which socket ---- */
+
+/* The number is not the socket's any more. NULL if it has others left, of which it then goes by one. */
+static struct pqb_socket *take_away(int fd, struct pqb_socket *socket)
+{
+    pqb_descriptor_set(fd, NULL);
+    if (!--socket->numbers)
+        return socket;
+    for (int at = pqb_descriptor_next(0, PQB_DESCRIPTORS); at >= 0 && socket->fd == fd;
+         at = pqb_descriptor_next(at + 1, PQB_DESCRIPTORS))
+        if (pqb_descriptor_socket(at) == socket)
+            socket->fd = at;
+    return NULL;
+}
+
+static void forget_at(int fd, struct pqb_socket *socket)
+{
+    if (take_away(fd, socket))
+        pqb_socket_free(socket);
+}
 
 /* The socket at this number, if it still is there; what was closed behind our back is forgotten.
  * With the lock held. */
 static struct pqb_socket *socket_at(int fd)
 {
     struct pqb_socket *socket = pqb_descriptor_socket(fd);
-    if (!socket || pqb_descriptor_cookie(fd) == socket->cookie)
+    if (!socket)
+        return NULL;
+    if (pqb_descriptor_cookie(fd) == socket->cookie) {
+        socket->fd = fd; /* of all its numbers, one that is certain to be there */
         return socket;
-    pqb_descriptor_set(fd, NULL);
-    if (!--socket->numbers)
-        pqb_socket_free(socket);
+    }
+    forget_at(fd, socket);
     return NULL;
 }
 
@@ -82,14 +107,6 @@ static int is_candidate(int fd, const struct sockaddr *address, socklen_t length
            !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &type_size) && type == SOCK_STREAM;
 }
 
-/* Takes the number away from its socket. With the lock held. */
-static void take_away(int fd, struct pqb_socket *socket)
-{
-    pqb_descriptor_set(fd, NULL);
-    if (!--socket->numbers)
-        pqb_socket_free(socket);
-}
-
 static void forget(int fd, uint64_t cookie)
 {
     struct pqb_process_hold hold;
@@ -98,7 +115,7 @@ static void forget(int fd, uint64_t cookie)
     struct pqb_socket *socket = pqb_descriptor_socket(fd);
     if (socket && socket->cookie == cookie && socket->state == PQB_SOCKET_FIRST) {
         pqb_holding_undefer(socket);
-        take_away(fd, socket);
+        forget_at(fd, socket);
     }
     pqb_state_unlock_sockets(&hold);
 }
@@ -120,25 +137,20 @@ struct attempt {
 };
 
 static struct attempt begin(int fd, const char *key, const struct sockaddr *address,
-                            socklen_t length, struct pqb_connection *held_for)
+                            socklen_t length, struct pqb_connection *held_for, int defers)
 {
     struct pqb_process_hold hold;
     struct attempt attempt = {0};
-    int defers = is_to_defer(fd, key, address, length, held_for);
     if (!lock(&hold))
         return attempt;
     sweep();
-    struct pqb_socket *earlier =
-        pqb_descriptor_socket(fd); /* it connects again: after a failure, a refusal */
-    if (earlier)
-        take_away(fd, earlier);
     struct pqb_socket *socket = pqb_socket_new(fd, key, address, length);
     if (socket && pqb_descriptor_set(fd, socket)) {
         pqb_descriptor_watch(fd, PQB_WATCH_WRITES | PQB_WATCH_END);
         if (defers)
             pqb_holding_defer(socket);
         if (held_for && !pqb_holding_begin(socket, held_for))
-            take_away(fd, socket);
+            forget_at(fd, socket);
         else
             attempt = (struct attempt){socket->cookie, socket->deferred != PQB_NOT_DEFERRED};
     } else if (socket) {
@@ -167,33 +179,87 @@ static void was_not_deferred(int fd, uint64_t cookie)
     pqb_state_unlock_sockets(&hold);
 }
 
-int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
-                     struct pqb_connection *held_for)
+static int connect_first(int fd, const char *key, const struct sockaddr *address, socklen_t length,
+                         struct pqb_connection *held_for)
 {
-    char key[PQB_KEY_BYTES];
-    int saved = errno;
-    struct attempt attempt = {0};
-    if (!held_for) {
-        if (is_candidate(fd, address, length, key, sizeof key))
-            attempt = begin(fd, key, address, length, NULL);
-    } else if (pqb_side_outcome(held_for) == PQB_HOLD_WAITS) {
-        attempt = begin(fd, held_for->server, address, length, held_for);
-    }
+    int saved = errno, defers = is_to_defer(fd, key, address, length, held_for);
+    struct attempt attempt = begin(fd, key, address, length, held_for, defers);
     if (held_for && pqb_side_outcome(held_for) == PQB_HOLD_REFUSED) {
-        errno = EUSERS; /* its time was up at an earlier address, or too many wait */
+        errno = EUSERS; /* too many wait */
         return -1;
     }
     errno = saved;
     int result = libc_connect(fd, address, length);
     saved = errno;
-    /* EISCONN: asked again whether it is connected by now. */
-    if (attempt.cookie && result && errno != EINPROGRESS && errno != EINTR && errno != EALREADY &&
-        errno != EISCONN)
+    if (attempt.cookie && result && errno != EINPROGRESS && errno != EINTR && errno != EALREADY)
         forget(fd, attempt.cookie);
     else if (attempt.is_deferred && (result || !is_put_off(fd)))
         was_not_deferred(fd, attempt.cookie);
     errno = saved;
     return result;
+}
+
+/* Whether the socket at this number may go on as it is, being connected to this address again: the
+ * program asks whether it is connected by now. */
+static int is_same_attempt(const struct pqb_socket *socket, const struct sockaddr *address,
+                           socklen_t length)
+{
+    return (socket->state == PQB_SOCKET_FIRST || socket->state == PQB_SOCKET_HELD ||
+            socket->state == PQB_SOCKET_STARTING) &&
+           length == socket->address_length && !memcmp(address, &socket->address, length);
+}
+
+/* It was connected before, or tried to be: to this address, or to another one, or (AF_UNSPEC) shall
+ * not be any more. */
+static int connect_again(int fd, const char *key, const struct sockaddr *address, socklen_t length)
+{
+    struct pqb_process_hold hold;
+    int result = libc_connect(fd, address, length), saved = errno, is_new = 0;
+    if ((!result || errno == EINPROGRESS) && lock(&hold)) {
+        struct pqb_socket *socket = socket_at(fd);
+        is_new = !socket || !is_same_attempt(socket, address, length);
+        if (socket && is_new)
+            forget_at(fd, socket);
+        pqb_state_unlock_sockets(&hold);
+    }
+    if (is_new && key)
+        begin(fd, key, address, length, NULL, 0);
+    errno = saved;
+    return result;
+}
+
+static int is_known(int fd)
+{
+    struct pqb_process_hold hold;
+    int saved = errno;
+    if (!pqb_descriptor_is_watched(fd, PQB_WATCH_END) || !lock(&hold))
+        return 0;
+    int is_there = socket_at(fd) != NULL;
+    pqb_state_unlock_sockets(&hold);
+    errno = saved;
+    return is_there;
+}
+
+int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
+                     struct pqb_connection *held_for)
+{
+    char key[PQB_KEY_BYTES];
+    if (held_for) {
+        switch (pqb_side_outcome(held_for)) {
+        case PQB_HOLD_WAITS:
+            return connect_first(fd, held_for->server, address, length, held_for);
+        case PQB_HOLD_REFUSED: /* its time was up at an earlier address */
+            errno = EUSERS;
+            return -1;
+        default: /* a second address, or without TLS */
+            return libc_connect(fd, address, length);
+        }
+    }
+    int is_one = is_candidate(fd, address, length, key, sizeof key);
+    if (is_known(fd))
+        return connect_again(fd, is_one ? key : NULL, address, length);
+    return is_one ? connect_first(fd, key, address, length, NULL)
+                  : libc_connect(fd, address, length);
 }
 
 /* ---- what the front door holds ---- */
@@ -241,20 +307,39 @@ int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length)
 
 /* ---- writing and reading ---- */
 
-int pqb_side_write(int fd, const struct iovec *part, int parts, int is_plain, ssize_t *result)
+static int write_once(int fd, const struct iovec *part, int parts, int is_plain, ssize_t *result)
 {
     struct pqb_process_hold hold;
     int is_handled = 0, saved = errno;
     if (!lock(&hold))
         return 0;
     struct pqb_socket *socket = socket_at(fd);
-    if (socket && !is_plain)
-        pqb_socket_let_go(socket);
+    if (socket && socket->state == PQB_SOCKET_FIRST && !is_plain)
+        pqb_socket_release(socket);
     else if (socket)
         is_handled = pqb_opening_write(socket, part, parts, result);
     if (!is_handled || *result >= 0)
         errno = saved;
     pqb_state_unlock_sockets(&hold);
+    return is_handled;
+}
+
+static int may_block(int fd, int flags)
+{
+    int status = libc_fcntl(fd, F_GETFL, NULL);
+    return !(flags & MSG_DONTWAIT) && status >= 0 && !(status & O_NONBLOCK);
+}
+
+int pqb_side_write(int fd, const struct iovec *part, int parts, int flags, int is_plain,
+                   ssize_t *result)
+{
+    is_plain &= !(flags & (MSG_OOB | MSG_ZEROCOPY));
+    int is_handled = write_once(fd, part, parts, is_plain, result);
+    /* So much is held that no more is taken. */
+    while (is_handled && *result < 0 && errno == EAGAIN && may_block(fd, flags)) {
+        poll(NULL, 0, NAP_MS);
+        is_handled = write_once(fd, part, parts, is_plain, result);
+    }
     return is_handled;
 }
 
@@ -281,7 +366,7 @@ ssize_t pqb_side_have_read(int fd, const struct iovec *part, int parts, int flag
         return result;
     struct pqb_socket *socket = socket_at(fd);
     if (socket && result > 0)
-        pqb_socket_heard(socket, part, parts, (size_t)result);
+        pqb_socket_heard(socket, part, parts, flags & MSG_TRUNC ? 0 : (size_t)result);
     else if (!socket || !pqb_answer_read(socket, part, parts, flags, &result) || result >= 0)
         errno = saved;
     pqb_state_unlock_sockets(&hold);
@@ -297,11 +382,10 @@ struct pqb_socket *pqb_side_closing(int fd)
     if (!lock(&hold))
         return NULL;
     struct pqb_socket *socket = socket_at(fd);
-    if (socket) {
-        pqb_descriptor_set(fd, NULL);
-        if (--socket->numbers)
-            socket = NULL;
-    }
+    if (socket && socket->numbers == 1)
+        pqb_socket_let_go(socket);
+    if (socket)
+        socket = take_away(fd, socket);
     pqb_state_unlock_sockets(&hold);
     errno = saved;
     return socket;
@@ -328,9 +412,13 @@ int pqb_side_shutdown(int fd, int how)
     if (socket && socket->state == PQB_SOCKET_REFUSED) {
         socket->has_ended = 1;
         is_ours = how == SHUT_WR; /* its read side is shut, and nothing was sent */
-    } else if (socket && how != SHUT_RD && !libc_shutdown(fd, how)) {
-        pqb_socket_shut(socket);
+    } else if (socket && how == SHUT_WR && pqb_socket_shut_later(socket)) {
         is_ours = 1;
+    } else if (socket && how != SHUT_RD) {
+        pqb_socket_let_go(socket);
+        is_ours = !libc_shutdown(fd, how);
+        if (is_ours)
+            pqb_socket_shut(socket);
     }
     pqb_state_unlock_sockets(&hold);
     errno = saved;

@@ -35,8 +35,11 @@ int pqb_side_outcome(struct pqb_connection *connection);
 /* The kernel does not know its peer: that of a connect which is put off. */
 int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length);
 
-/* `is_plain` is 0 for a write that can't be held: with ancillary data, MSG_OOB, MSG_ZEROCOPY. */
-int pqb_side_write(int fd, const struct iovec *part, int parts, int is_plain, ssize_t *result);
+/* What is written with ancillary data (not `is_plain`), MSG_OOB or MSG_ZEROCOPY is no client's of
+ * PostgreSQL: a candidate that begins so is let go. Where something is held already, it comes behind
+ * that, as plain bytes. */
+int pqb_side_write(int fd, const struct iovec *part, int parts, int flags, int is_plain,
+                   ssize_t *result);
 
 /* Before a read: bytes of ours may be there for the client. */
 int pqb_side_read(int fd, const struct iovec *part, int parts, int flags, ssize_t *result);

@@ -159,10 +159,10 @@ int pqb_socket_flush(struct pqb_socket *socket, int fd)
 }
 
 /* From now on its claim lasts as long as it does, whoever has it and however he closes it. */
-static void bind_claim(struct pqb_socket *socket)
+static void bind_claim(struct pqb_socket *socket, int fd)
 {
     if (socket->own_claim.region)
-        pqb_claim_socket(&socket->own_claim, socket->fd, socket->cookie);
+        pqb_claim_socket(&socket->own_claim, fd, socket->cookie);
 }
 
 /* Encrypted from here on: that it is open, and nothing else, can be told. */
@@ -176,9 +176,9 @@ void pqb_socket_veil(struct pqb_socket *socket)
 }
 
 /* What comes after the first packet has been sent. */
-static void sent_first(struct pqb_socket *socket, enum pqb_packet packet)
+static void sent_first(struct pqb_socket *socket, int fd, enum pqb_packet packet)
 {
-    bind_claim(socket);
+    bind_claim(socket, fd);
     socket->has_asked_gss = packet == PQB_PACKET_GSS;
     if (socket->connection)
         pqb_socket_enter(socket, PQB_SOCKET_DONE); /* the front door sees to the rest */
@@ -215,7 +215,9 @@ void pqb_socket_start(struct pqb_socket *socket, int fd)
     enum pqb_packet packet = held_packet(socket);
     int failure = pqb_socket_flush(socket, fd);
     if (!failure) {
-        sent_first(socket, packet);
+        sent_first(socket, fd, packet);
+        if (socket->is_shut && !libc_shutdown(fd, SHUT_WR))
+            pqb_socket_shut(socket);
     } else if (failure == EAGAIN) {
         pqb_socket_enter(socket, PQB_SOCKET_STARTING);
         pqb_keeper_start();
@@ -245,6 +247,14 @@ void pqb_socket_let_go(struct pqb_socket *socket)
         pqb_socket_release(socket);
 }
 
+int pqb_socket_shut_later(struct pqb_socket *socket)
+{
+    if (socket->state != PQB_SOCKET_HELD && socket->state != PQB_SOCKET_STARTING)
+        return 0;
+    socket->is_shut = 1;
+    return 1;
+}
+
 void pqb_socket_shut(struct pqb_socket *socket)
 {
     if (socket->state != PQB_SOCKET_ASKED && socket->state != PQB_SOCKET_TLS &&
@@ -270,7 +280,7 @@ static void opened(struct pqb_socket *socket)
         .application_name = socket->scan.application_name,
     };
     pqb_socket_enter(socket, PQB_SOCKET_OPEN);
-    bind_claim(socket); /* if it could not be asked for when it was still connecting */
+    bind_claim(socket, socket->fd); /* if it could not be asked for when it was still connecting */
     if (socket->own_claim.region && !pqb_claim_open(&socket->own_claim, &claim_peer))
         pqb_budget_learn(&socket->own_claim, socket->server, &peer, claim_peer.backend_pid);
 }
@@ -279,7 +289,7 @@ void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int p
 {
     if (socket->state != PQB_SOCKET_LOGIN)
         return;
-    unsigned seen = 0;
+    unsigned seen = length ? 0 : PQB_SEEN_LOST;
     for (int i = 0; i < parts && length; i++) {
         size_t here = part[i].iov_len < length ? part[i].iov_len : length;
         seen |= pqb_protocol_scan(&socket->scan, part[i].iov_base, here);
@@ -288,5 +298,5 @@ void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int p
     if (seen & PQB_SEEN_READY)
         opened(socket);
     else if (seen & PQB_SEEN_LOST)
-        pqb_socket_enter(socket, PQB_SOCKET_OPAQUE);
+        pqb_socket_veil(socket);
 }

@@ -57,6 +57,7 @@ struct pqb_socket {
     struct pqb_bytes answer; /* for the client to read */
     int has_ended;           /* behind the answer comes the end */
     int is_told;             /* the answer says why */
+    int is_shut;             /* the client's side ends behind what is held */
     struct pqb_refusal refusal;
     int has_asked_gss;
     int is_late;          /* its claim is asked for when it is seen to be no cancel */
@@ -84,11 +85,15 @@ struct pqb_socket *pqb_sockets_first(void);
 struct pqb_claim *pqb_socket_claim(struct pqb_socket *socket);
 struct pqb_ask pqb_socket_ask(const struct pqb_socket *socket);
 
-/* The client has read this from the server. */
+/* The same, of one that has not sent yet what is held: it ends its side behind that. 0 if it is not
+ * one. */
+int pqb_socket_shut_later(struct pqb_socket *socket);
+
+/* The client has read this from the server; of length 0, what it did not care to see. */
 void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int parts,
                       size_t length);
 
-/* The client writes what can't be held: a candidate is let go. */
+/* The client closes a candidate, or its side of it: what was kept of its first bytes goes out. */
 void pqb_socket_let_go(struct pqb_socket *socket);
 
 /* ---- its steps; `fd` is certain to be the socket's ---- */
