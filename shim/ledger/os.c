@@ -73,7 +73,8 @@ int pqb_park(int fd)
     if ((rlim_t)fd >= floor)
         return fd;
     int saved = errno;
-    int parked = fcntl(fd, F_DUPFD_CLOEXEC, (int)floor);
+    /* Past the preload's own hook: a host's descriptor may have stood at this number unnoticed. */
+    int parked = (int)syscall(SYS_fcntl, fd, F_DUPFD_CLOEXEC, (int)floor);
     errno = saved;
     if (parked < 0)
         return fd;

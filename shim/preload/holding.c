@@ -5,6 +5,7 @@
 #include "preload/connection.h"
 #include "preload/descriptor.h"
 #include "preload/keeper.h"
+#include "preload/libc.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -20,7 +21,7 @@
  * closed and given to another file since. -1 if so. */
 static int hold_on(const struct pqb_socket *socket)
 {
-    int fd = fcntl(socket->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = libc_fcntl(socket->fd, F_DUPFD_CLOEXEC, NULL);
     if (fd >= 0 && pqb_descriptor_cookie(fd) != socket->cookie) {
         pqb_close(fd);
         fd = -1;
