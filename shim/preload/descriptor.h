@@ -15,7 +15,9 @@
 
 #define PQB_WATCH_WRITES 1u
 #define PQB_WATCH_READS 2u
-#define PQB_WATCH_END 4u /* close, shutdown, dup2 over it */
+#define PQB_WATCH_END 4u     /* close, shutdown, dup2 over it */
+#define PQB_WATCH_GOODBYE 8u /* beside WRITES: of them only what may be a Terminate message */
+#define PQB_GOODBYE_BYTES 5u
 
 struct pqb_socket;
 

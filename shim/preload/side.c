@@ -307,6 +307,18 @@ int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length)
 
 /* ---- writing and reading ---- */
 
+/* Queries don't pay for the goodbye at the end: a write that can't be one is told from it before
+ * the lock and the question whose socket this is (0.5 µs, a hundredth of a short query). */
+static int is_a_query(int fd, const struct iovec *part, int parts)
+{
+    size_t length = 0;
+    if (!pqb_descriptor_is_watched(fd, PQB_WATCH_GOODBYE))
+        return 0;
+    for (int i = 0; i < parts && length <= PQB_GOODBYE_BYTES; i++)
+        length += part[i].iov_len;
+    return length != PQB_GOODBYE_BYTES;
+}
+
 static int write_once(int fd, const struct iovec *part, int parts, int is_plain, ssize_t *result)
 {
     struct pqb_process_hold hold;
@@ -333,11 +345,15 @@ static int may_block(int fd, int flags)
 int pqb_side_write(int fd, const struct iovec *part, int parts, int flags, int is_plain,
                    ssize_t *result)
 {
+    int saved = errno;
+    if (is_a_query(fd, part, parts))
+        return 0;
     is_plain &= !(flags & (MSG_OOB | MSG_ZEROCOPY));
     int is_handled = write_once(fd, part, parts, is_plain, result);
     /* So much is held that no more is taken. */
     while (is_handled && *result < 0 && errno == EAGAIN && may_block(fd, flags)) {
         poll(NULL, 0, NAP_MS);
+        errno = saved;
         is_handled = write_once(fd, part, parts, is_plain, result);
     }
     return is_handled;

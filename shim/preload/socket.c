@@ -86,8 +86,10 @@ static void watch(struct pqb_socket *socket)
     switch (socket->state) {
     case PQB_SOCKET_FIRST:
     case PQB_SOCKET_TLS:
-    case PQB_SOCKET_OPEN:
         what |= PQB_WATCH_WRITES;
+        break;
+    case PQB_SOCKET_OPEN:
+        what |= PQB_WATCH_WRITES | PQB_WATCH_GOODBYE;
         break;
     case PQB_SOCKET_HELD:
     case PQB_SOCKET_STARTING:

@@ -9,6 +9,26 @@ static const char *const kinds[] = {"tcp", "mapped", "unix"};
 static const char *const calls[] = {"dup", "dup2", "dup3", "F_DUPFD", "F_DUPFD_CLOEXEC"};
 #define CALLS (sizeof calls / sizeof *calls)
 
+/* The first number goes, the copy is as good. */
+Test(sockets_copies, of_a_held_one)
+{
+    for (unsigned i = 0; i < CALLS * 2; i++) {
+        sockets_fill(kinds[i % KINDS]);
+        struct guest *guest = sockets_start(
+            PATIENT, "socket %s connect startup by write 1000 copy %s %s turn pause hear pause",
+            kinds[i % KINDS], calls[i % CALLS], i < CALLS ? "close" : "rawclose");
+        hear(guest, "ready");
+        sockets_held(1);
+        ground_let_go();
+        guest_go(guest);
+        hear(guest, "ok");
+        hear(guest, "ready");
+        sockets_open();
+        content(guest);
+        all_given_back();
+    }
+}
+
 Test(sockets_copies, of_an_open_one)
 {
     for (unsigned i = 0; i < CALLS; i++) {
@@ -25,6 +45,26 @@ Test(sockets_copies, of_an_open_one)
         hear(guest, "ready");
         all_given_back();
         content(guest);
+    }
+}
+
+/* A copy of one that has said nothing yet, which goes; its number is another's when the copy
+ * speaks. */
+Test(sockets_copies, of_a_silent_one)
+{
+    for (unsigned i = 0; i < CALLS * 2; i++) {
+        struct guest *guest = sockets_start(
+            NOTHING,
+            "socket %s connect copy %s %s innocent turn startup query by write 1000 hear "
+            "hear turn harmed turn pause",
+            kinds[i % KINDS], calls[i % CALLS], i < CALLS ? "close" : "rawclose");
+        hear(guest, "ok");
+        hear(guest, "ok still here");
+        hear(guest, "unharmed");
+        hear(guest, "ready");
+        sockets_open();
+        content(guest);
+        all_given_back();
     }
 }
 
@@ -65,6 +105,12 @@ Test(sockets_copies, a_number_that_is_reused)
         reused(kinds[i], "rawclose", 0);
 }
 
+Test(sockets_copies, its_turn_comes_as_its_number_goes)
+{
+    for (unsigned i = 0; i < 24; i++)
+        reused(kinds[i % KINDS], "rawclose", 1);
+}
+
 /* As libuv does it: after the end by a system call, the number goes to whoever is accepted next. */
 Test(sockets_copies, a_number_that_was_refused_and_is_reused)
 {
@@ -78,6 +124,27 @@ Test(sockets_copies, a_number_that_was_refused_and_is_reused)
         hear(guest, "unharmed");
         content(guest);
         ground_let_go();
+        all_given_back();
+    }
+}
+
+/* A dup2 that fails changes nothing. */
+Test(sockets_copies, nothing_put_over_a_held_one)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        sockets_fill(kinds[i]);
+        struct guest *guest = sockets_start(
+            PATIENT, "socket %s connect startup by write 1000 overfromnowhere pause hear pause",
+            kinds[i]);
+        hear(guest, "EBADF");
+        hear(guest, "ready");
+        sockets_held(1);
+        ground_let_go();
+        guest_go(guest);
+        hear(guest, "ok");
+        hear(guest, "ready");
+        sockets_open();
+        content(guest);
         all_given_back();
     }
 }
@@ -175,6 +242,29 @@ Test(sockets_copies, a_child_that_outlives_who_waits)
         content(other);
         all_given_back();
         guest_go(guest);
+    }
+}
+
+/* Connected by its parent, and the child has the word. */
+Test(sockets_copies, a_child_that_speaks)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        sockets_fill(kinds[i]);
+        struct guest *guest =
+            sockets_start(PATIENT,
+                          "socket %s connect fork { startup by write 1000 hear pause } "
+                          "close wait",
+                          kinds[i]);
+        sockets_held(1);
+        ground_let_go();
+        hear(guest, "ok");
+        hear(guest, "ready");
+        sockets_open();
+        cr_assert_neq(ground_claim()->pid, guest->pid);
+        guest_go(guest);
+        hear(guest, "child 0");
+        content(guest);
+        all_given_back();
     }
 }
 

@@ -81,6 +81,32 @@ Test(sockets_reading, past_every_hook)
     }
 }
 
+/* Thrown away unread: a refusal, and a part of a login. */
+Test(sockets_reading, a_refusal_that_is_discarded)
+{
+    sockets_fill("tcp");
+    struct guest *guest = sockets_start(
+        WORDS("PQBUDGET_WAIT=0"), "socket tcp connect startup by write 1000 discard 5 await poll");
+    hear(guest, "5");
+    content(guest);
+    ground_let_go();
+    all_given_back();
+}
+
+Test(sockets_reading, a_login_that_is_discarded)
+{
+    struct guest *guest = sockets_start(
+        NOTHING,
+        "socket tcp connect startup query by write 1000 await poll discard 9 hear hear pause");
+    hear(guest, "9"); /* AuthenticationOk */
+    hear(guest, "ok");
+    hear(guest, "ok still here");
+    hear(guest, "ready");
+    cr_assert_eq(ground_used(), 1);
+    content(guest);
+    all_given_back();
+}
+
 /* A held socket can be written and not be read; then the answer is there to be read. */
 static void awaited(const char *kind, const char *how, const char *mode)
 {
@@ -135,6 +161,12 @@ Test(sockets_reading, every_way_to_wait_for_two_answers)
     static const char *const hows[] = {"poll", "select", "epoll"};
     for (unsigned i = 0; i < 3 * KINDS; i++)
         awaited_twice(kinds[i % KINDS], hows[i / KINDS]);
+}
+
+Test(sockets_reading, two_answers_are_two_edges)
+{
+    for (unsigned i = 0; i < KINDS; i++)
+        awaited_twice(kinds[i], "edge");
 }
 
 /* A blocking read that gives up meanwhile, and comes again. */
