@@ -52,6 +52,7 @@ static void tell(struct pqb_socket *socket, int outcome)
 static void granted(struct pqb_socket *socket, int fd)
 {
     tell(socket, PQB_HOLD_GRANTED);
+    socket->was_held = 1;
     pqb_socket_start(socket, fd);
 }
 
@@ -174,10 +175,13 @@ void pqb_holding_end(struct pqb_socket *socket)
 
 /* ---- the step ---- */
 
-/* Whether the keeper has something to do for it. */
+/* Whether the keeper has something to do for it: also to see that a client whose turn has come while
+ * it closed the socket, past every hook, is there no more. */
 static int is_kept(const struct pqb_socket *socket)
 {
     return pqb_holding_waits(socket) || socket->state == PQB_SOCKET_STARTING ||
+           (socket->was_held &&
+            (socket->state == PQB_SOCKET_LOGIN || socket->state == PQB_SOCKET_ASKED)) ||
            (socket->state == PQB_SOCKET_FIRST && socket->deferred == PQB_DEFERRED) ||
            (socket->state == PQB_SOCKET_REFUSED && socket->deferred);
 }
