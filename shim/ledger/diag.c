@@ -208,8 +208,8 @@ enum pqb_diag_answer pqb_diag_ask(struct pqb_diag *diag, uint64_t cookie,
 
 /* ---- finding ---- */
 
-/* One end of a TCP connection; 0 if it is none. What is IPv4 on the wire is so in the kernel's table
- * as well. */
+/* One end of a TCP connection; 0 if it is none. What is IPv4 on the wire is so in the kernel's
+ * table as well. */
 static uint16_t end_of(const union address *address, uint32_t to[4], uint16_t *port)
 {
     switch (address->any.sa_family) {

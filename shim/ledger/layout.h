@@ -122,7 +122,7 @@ struct pqb_claim_row {
     _Atomic uint8_t hot;  /* 1 + place among the first of the queue, 0 = further back */
     _Atomic uint8_t tick; /* when it last ticked or was told to (admission.h), 0 = it does not */
     _Atomic uint8_t is_connected; /* owner: it waits, and its socket is connected already */
-    char application_name[64]; /* owner, as all texts below: not necessarily terminated */
+    char application_name[64];    /* owner, as all texts below: not necessarily terminated */
     char user[40];
     char database[40];
     char command[64];

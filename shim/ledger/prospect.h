@@ -1,6 +1,6 @@
-/* What a claim would meet if it were asked for now. For any process at any moment: takes no lock and
- * changes nothing; a guess, as things may have changed when the claim is asked for. The region was
- * checked a moment ago. */
+/* What a claim would meet if it were asked for now. For any process at any moment: takes no lock
+ * and changes nothing; a guess, as things may have changed when the claim is asked for. The region
+ * was checked a moment ago. */
 #ifndef PQB_LEDGER_PROSPECT_H
 #define PQB_LEDGER_PROSPECT_H
 

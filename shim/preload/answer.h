@@ -1,6 +1,6 @@
-/* What a refused client reads: nothing of its connection reaches the network any more. It is answered
- * `N` each time it asks for encryption, and its startup packet with an ErrorResponse; then comes the
- * end. */
+/* What a refused client reads: nothing of its connection reaches the network any more. It is
+ * answered `N` each time it asks for encryption, and its startup packet with an ErrorResponse; then
+ * comes the end. */
 #ifndef PQB_PRELOAD_ANSWER_H
 #define PQB_PRELOAD_ANSWER_H
 

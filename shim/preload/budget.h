@@ -40,9 +40,9 @@ enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim 
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
                                    uint64_t *deadline, struct pqb_refusal *refusal);
 
-/* The socket of a claim that waits is connected all the same: so many may, and not as long as others;
- * *deadline is brought forward. 0 if they are too many: the claim is given back, and *refusal says
- * why. */
+/* The socket of a claim that waits is connected all the same: so many may, and not as long as
+ * others; *deadline is brought forward. 0 if they are too many: the claim is given back, and
+ * *refusal says why. */
 int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t *deadline,
                            struct pqb_refusal *refusal);
 

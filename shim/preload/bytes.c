@@ -57,7 +57,7 @@ int pqb_bytes_add_parts(struct pqb_bytes *bytes, const struct iovec *part, int p
 }
 
 size_t pqb_bytes_peek(const struct pqb_bytes *bytes, const struct iovec *part, int parts, char *to,
-                   size_t size)
+                      size_t size)
 {
     size_t length = bytes->length < size ? bytes->length : size;
     if (length)

@@ -175,8 +175,8 @@ void pqb_holding_end(struct pqb_socket *socket)
 
 /* ---- the step ---- */
 
-/* Whether the keeper has something to do for it: also to see that a client whose turn has come while
- * it closed the socket, past every hook, is there no more. */
+/* Whether the keeper has something to do for it: also to see that a client whose turn has come
+ * while it closed the socket, past every hook, is there no more. */
 static int is_kept(const struct pqb_socket *socket)
 {
     return pqb_holding_waits(socket) || socket->state == PQB_SOCKET_STARTING ||

@@ -70,7 +70,8 @@ APART ssize_t send_watched(int fd, const void *from, size_t size, int flags)
 {
     ssize_t result;
     struct iovec part = one_part(from, size);
-    return pqb_side_write(fd, &part, 1, flags, 1, &result) ? result : libc_send(fd, from, size, flags);
+    return pqb_side_write(fd, &part, 1, flags, 1, &result) ? result
+                                                           : libc_send(fd, from, size, flags);
 }
 
 EXPORTED ssize_t send(int fd, const void *from, size_t size, int flags)
@@ -110,8 +111,8 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, int fl
         if (sent < 0)
             return i ? (int)i : -1;
         message[i].msg_len = (unsigned)sent;
-        if ((size_t)sent < pqb_parts_length(message[i].msg_hdr.msg_iov,
-                                            (int)message[i].msg_hdr.msg_iovlen))
+        if ((size_t)sent <
+            pqb_parts_length(message[i].msg_hdr.msg_iov, (int)message[i].msg_hdr.msg_iovlen))
             return (int)i + 1; /* as the kernel does */
     }
     return (int)messages;

@@ -2,8 +2,8 @@
  * libc's functions that are hooked: the real ones behind ours, found when they are first called.
  *
  * By dlsym(RTLD_NEXT), not by libc's inner names, so that a library preloaded behind us is not
- * passed by. X(result, name, (parameters), (arguments)). fcntl takes one argument or none, and reads
- * a pointer's width of it itself.
+ * passed by. X(result, name, (parameters), (arguments)). fcntl takes one argument or none, and
+ * reads a pointer's width of it itself.
  */
 #ifndef PQB_PRELOAD_LIBC_H
 #define PQB_PRELOAD_LIBC_H

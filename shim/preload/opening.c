@@ -72,8 +72,9 @@ static void take(struct pqb_socket *socket)
     }
 }
 
-/* A process that has a connection may want to cancel what runs there, and a cancel over TLS begins as
- * a connection does. What it is, is seen by the first record of data. 0 if it can be no cancel. */
+/* A process that has a connection may want to cancel what runs there, and a cancel over TLS begins
+ * as a connection does. What it is, is seen by the first record of data. 0 if it can be no cancel.
+ */
 static int pass_for_now(struct pqb_socket *socket, enum pqb_packet packet)
 {
     struct pqb_ask ask = pqb_socket_ask(socket);
@@ -126,8 +127,7 @@ static size_t keep(struct pqb_socket *socket, const struct iovec *part, int part
     size_t before = held->length;
     for (int i = 0; i < parts && held->length < HELD_MOST; i++) {
         size_t room = HELD_MOST - held->length;
-        if (!pqb_bytes_add(held, part[i].iov_base,
-                           part[i].iov_len < room ? part[i].iov_len : room))
+        if (!pqb_bytes_add(held, part[i].iov_base, part[i].iov_len < room ? part[i].iov_len : room))
             break;
     }
     return held->length - before;
@@ -193,8 +193,8 @@ static int write_tls(struct pqb_socket *socket, const struct iovec *part, int pa
     if (!pqb_bytes_add_parts(held, part, parts))
         return break_off(socket, ENOBUFS, result);
     size_t passing = pqb_protocol_tls(&socket->tls, held->at, held->length);
-    ssize_t passed = passing ? libc_send(socket->fd, held->at, passing, MSG_DONTWAIT | MSG_NOSIGNAL)
-                             : 0;
+    ssize_t passed =
+        passing ? libc_send(socket->fd, held->at, passing, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
     if (passed != (ssize_t)passing)
         return break_off(socket, passed < 0 && errno != EAGAIN ? errno : ENOBUFS, result);
     *result = (ssize_t)pqb_parts_length(part, parts);
@@ -277,8 +277,8 @@ static int write_open(struct pqb_socket *socket, const struct iovec *part, int p
     static const char terminate[5] = {'X', 0, 0, 0, 4};
     char begin[5];
     struct pqb_bytes nothing = {0};
-    if (pqb_parts_length(part, parts) != 5 || pqb_bytes_peek(&nothing, part, parts, begin, 5) != 5 ||
-        memcmp(begin, terminate, 5) != 0)
+    if (pqb_parts_length(part, parts) != 5 ||
+        pqb_bytes_peek(&nothing, part, parts, begin, 5) != 5 || memcmp(begin, terminate, 5) != 0)
         return 0;
     *result = libc_send(socket->fd, begin, 5, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (*result != 5)
@@ -289,7 +289,7 @@ static int write_open(struct pqb_socket *socket, const struct iovec *part, int p
 }
 
 int pqb_opening_write(struct pqb_socket *socket, const struct iovec *part, int parts,
-                     ssize_t *result)
+                      ssize_t *result)
 {
     switch (socket->state) {
     case PQB_SOCKET_FIRST:

@@ -27,7 +27,8 @@
 
 /* ---- which descriptor is which socket ---- */
 
-/* The number is not the socket's any more. NULL if it has others left, of which it then goes by one. */
+/* The number is not the socket's any more. NULL if it has others left, of which it then goes by
+ * one. */
 static struct pqb_socket *take_away(int fd, struct pqb_socket *socket)
 {
     pqb_descriptor_set(fd, NULL);

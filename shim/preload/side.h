@@ -36,8 +36,8 @@ int pqb_side_outcome(struct pqb_connection *connection);
 int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length);
 
 /* What is written with ancillary data (not `is_plain`), MSG_OOB or MSG_ZEROCOPY is no client's of
- * PostgreSQL: a candidate that begins so is let go. Where something is held already, it comes behind
- * that, as plain bytes. */
+ * PostgreSQL: a candidate that begins so is let go. Where something is held already, it comes
+ * behind that, as plain bytes. */
 int pqb_side_write(int fd, const struct iovec *part, int parts, int flags, int is_plain,
                    ssize_t *result);
 

@@ -45,7 +45,8 @@ struct pqb_socket {
     enum pqb_socket_state state;
     char *server; /* the key */
     enum pqb_deferral deferred;
-    uint64_t silent_until; /* if the client has written nothing by then, it is not put off any more */
+    uint64_t
+        silent_until; /* if the client has written nothing by then, it is not put off any more */
     struct sockaddr_storage address; /* it is connected to, whatever the kernel says meanwhile */
     socklen_t address_length;
     /* Its own claim, or that of a front-door connection (side.h), which then is not NULL. */

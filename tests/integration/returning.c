@@ -43,8 +43,8 @@ Test(returning, killed_while_it_waits)
     cr_assert_eq(ground_in(PQB_CLAIM_OPEN), 1);
 }
 
-/* The server goes on with the login, and its process takes a slot until it sees that nobody listens:
- * also when its packet was held, and libpq has not been told yet that it was sent. */
+/* The server goes on with the login, and its process takes a slot until it sees that nobody
+ * listens: also when its packet was held, and libpq has not been told yet that it was sent. */
 Test(returning, finished_in_the_midst_of_its_login)
 {
     cr_assert_eq(system(ground_text("PQBUDGET_LEDGER=%s %s set --new --server %s --limit 1 "

@@ -48,7 +48,8 @@ size_t make_startup(char *to)
 static void startup(void)
 {
     char packet[STARTUP_ROOM];
-    add(packet, make_startup(packet));
+    size_t length = make_startup(packet);
+    add(packet, length);
 }
 
 static void ssl(void)
