@@ -148,7 +148,7 @@ static void say_failure(const char *message, struct pqb_error *error)
             if (length)
                 error->text[length++] = ' ';
             for (size_t i = 0; i < line && length < sizeof error->text - 1; i++)
-                error->text[length++] = message[i] == '\t' ? ' ' : message[i];
+                error->text[length++] = (char)(message[i] == '\t' ? ' ' : message[i]);
         }
         message += line + (message[line] != 0);
     }

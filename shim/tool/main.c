@@ -128,7 +128,8 @@ static void on_truncation(int number)
         "pqbudget: the ledger was truncated while it was read; remove it with "
         "\"pqbudget reset --force\"\n";
     (void)number;
-    pqb_terminal_give_back();
+    pqb_terminal_give_back(); /* NOLINT(bugprone-signal-handler): write and tcsetattr may be called
+                               */
     if (pqb_watch_hides)
         (void)!write(STDOUT_FILENO, PQB_WATCH_SHOW, sizeof PQB_WATCH_SHOW - 1);
     (void)!write(STDERR_FILENO, text, sizeof text - 1);

@@ -67,7 +67,7 @@ static int share_out(struct pqb_sizing *sizing, uint32_t to_be_had)
             is_settling = 1;
         }
     }
-    for (unsigned i = 0; i < sizing->apps && !is_settling; i++) {
+    for (unsigned i = 0; i < sizing->apps && !is_settling && weights; i++) {
         struct pqb_sizing_app *app = &sizing->app[i];
         if (app->share != 1)
             app->share = (uint32_t)((uint64_t)to_be_had * app->weight / weights);

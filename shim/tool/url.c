@@ -29,7 +29,7 @@ static void put_value(FILE *out, const char *value)
 /* A part of the user's own URI, as it is. */
 static void put_part(FILE *out, const char *part, size_t length)
 {
-    for (; length--; part++)
+    for (; part && length--; part++)
         if (*part > ' ' && *part < 0x7f && *part != '\'' && *part != '"' && *part != '\\')
             fputc(*part, out);
         else

@@ -100,7 +100,7 @@ Test(sockets_copies, a_number_that_is_reused)
     static const char *const ends[] = {"close", "over dup2", "over dup3", "closeall close_range",
                                        "closeall closefrom"};
     for (unsigned i = 0; i < sizeof ends / sizeof *ends * 2; i++)
-        reused(kinds[i % KINDS], ends[i / 2], i % 2);
+        reused(kinds[i % KINDS], ends[i / 2], (int)(i % 2));
     for (unsigned i = 0; i < KINDS; i++)
         reused(kinds[i], "rawclose", 0);
 }

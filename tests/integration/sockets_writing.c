@@ -54,7 +54,7 @@ Test(sockets_writing, cut_anywhere)
     for (unsigned at = 1; at <= 12; at++)
         answered(kinds[at % KINDS],
                  ground_text("connect startup query cut %u cut %u by write 100000", at, at % 5 + 1),
-                 at % 2);
+                 (int)(at % 2));
 }
 
 /* What is held goes out piece by piece when the server's end has no room, in order. */

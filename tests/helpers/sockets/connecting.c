@@ -40,6 +40,8 @@ int connect_to(int fd, const char *kind)
         struct sockaddr_un path;
     } address = {{0}};
     const char *server = getenv("PGPORT");
+    if (!server)
+        give_up("PGPORT");
     in_port_t port = htons((in_port_t)atoi(atoi(kind) ? kind : server));
     if (!strcmp(kind, "unix")) {
         address.path.sun_family = AF_UNIX;
