@@ -142,8 +142,7 @@ expect "a port that is not in PQBUDGET_PORTS" ok "$(PQBUDGET_PORTS=1 wire open)"
 wait_until "its slot" empty
 expect "its grant" $((before + 2)) "$(granted)"
 
-# Forty threads at once, two slots: 32 may wait with their sockets connected, the others are told so.
-crowd=$(PQBUDGET_WAIT=500ms wire threads)
+# Forty threads, two slots, a Unix socket: 32 may wait with their sockets connected, the others are told so.
+crowd=$(PQBUDGET_WAIT=4s PQBUDGET_LEDGER=$PQBUDGET_LEDGER.crowd wire threads)
 [[ $crowd == "53300 "*" ok 40" ]] || fail "forty threads: $crowd"
 [[ $crowd == *", and 32 wait already, as many as may without blocking; waited 0.0 s behind "* ]] || fail "the crowd: $crowd"
-wait_until "their slots" empty

@@ -13,8 +13,12 @@ HOST, PORT = os.environ["PGHOST"], int(os.environ["PGPORT"])
 opened = []
 
 
-def connect():
-    s = socket.create_connection((HOST, PORT))
+def connect(is_local=False):
+    if is_local:
+        s = socket.socket(socket.AF_UNIX)
+        s.connect("%s/.s.PGSQL.%d" % (os.environ["PQB_POSTGRES_DIR"], PORT))
+    else:
+        s = socket.create_connection((HOST, PORT))
     s.settimeout(60)
     return s
 
@@ -66,8 +70,8 @@ def query(s, text):
             return row
 
 
-def open_one(pieces=1, **parameters):
-    s = connect()
+def open_one(pieces=1, is_local=False, **parameters):
+    s = connect(is_local)
     packet = startup(user=os.environ["PGUSER"], database="postgres", **parameters)
     step = -(-len(packet) // pieces)
     for at in range(0, len(packet), step):
@@ -142,7 +146,7 @@ def scene(name):
         return "hung up" if b"invalid" in s.recv(1000) + b"invalid" else ""
     if name == "threads":
         outcomes = []
-        threads = [threading.Thread(target=lambda: outcomes.append(open_one())) for _ in range(40)]
+        threads = [threading.Thread(target=lambda: outcomes.append(open_one(is_local=True))) for _ in range(40)]
         for t in threads:
             t.start()
         for t in threads:
