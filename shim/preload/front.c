@@ -237,8 +237,10 @@ static struct pg_conn *connect_charged(struct pqb_connection *connection, const 
         pqb_connection_free(connection);
         return NULL;
     }
-    if (!is_async || pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
+    if (!is_async)
         settle(connection);
+    else if (pq->PQstatus(conn) == PQB_PQ_CONNECTION_BAD)
+        advance(connection, PQB_PQ_POLLING_FAILED); /* refused already, too many wait connected */
     return conn;
 }
 
