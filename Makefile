@@ -56,6 +56,8 @@ HELPER_SRC := $(wildcard tests/helpers/*.c)
 # Programs and libraries of several files, see tests/helpers/rules.mk.
 HELPER_PART_SRC := $(wildcard tests/helpers/*/*.c)
 CHAOS_SRC := $(wildcard tests/chaos/*.c)
+# Here every folder is one, see tests/chaos/rules.mk.
+CHAOS_PART_SRC := $(wildcard tests/chaos/*/*.c)
 BENCH_SRC := $(wildcard tests/bench/*.c)
 # The 32-bit peer needs a compiler that makes one.
 ifeq ($(shell uname -m),x86_64)
@@ -64,7 +66,7 @@ endif
 
 LIB_SRC := $(PIC_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
-ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(HELPER32_SRC)
+ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(CHAOS_PART_SRC) $(HELPER32_SRC)
 
 # What is missing comes before the first object.
 DEPS_FIRST := deps-build $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
@@ -164,6 +166,7 @@ build/$(1)/pqbudget build/$(1)/unit build/$(1)/integration $(PROGRAM_SRC:tests/%
 endef
 $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
 include tests/helpers/rules.mk
+include tests/chaos/rules.mk
 
 # The 32-bit peer brings a ledger of its own, and one is enough: the other flavours borrow it.
 HELPERS32 := $(HELPER32_SRC:tests/%.c=build/release/%)
