@@ -189,6 +189,7 @@ static enum pqb_exit ask(const struct pqb_call *call, struct pqb_view_plan *plan
         plan->asked_server = 1;
         plan->cores_are_here = database.is_near;
         keep_place(&database, place);
+        plan->server = *place->key ? place->key : NULL;
     }
     PQclear(rows);
     pqb_database_close(&database);

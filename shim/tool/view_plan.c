@@ -216,6 +216,7 @@ void pqb_view_plan_json(const struct pqb_view_plan *plan, FILE *out)
     struct pqb_json json = {.out = out};
     pqb_json_open(&json, NULL, '{');
     pqb_json_text(&json, "source", plan->asked_server ? "server" : "given");
+    write_text(&json, "server", plan->server);
     pqb_json_number(&json, "max_connections", sizing->max_connections);
     write_known(&json, "reserved", sizing->reserved != PQB_SIZING_UNTOLD, sizing->reserved);
     pqb_json_number(&json, "headroom", sizing->kept);

@@ -9,6 +9,7 @@
 struct pqb_view_plan {
     struct pqb_sizing sizing;
     int asked_server;          /* the numbers are its own */
+    const char *server;        /* as a ledger names it; NULL = nobody was asked */
     uint32_t cores;            /* 0 = not known */
     int cores_are_here;        /* they are this machine's */
     uint64_t work_mem;         /* bytes; PostgreSQL's default if nobody asked */
