@@ -38,7 +38,7 @@ def expect(what, wanted, got):
         raise Wrong(f"{what}: expected {wanted!r}, got {got!r}")
 
 
-def wait_until(what, condition):
+def wait_until(what, condition, pause=0.01):
     """Polls until the condition gives something true, and returns that."""
     end = time.monotonic() + NEVER
     while True:
@@ -47,7 +47,7 @@ def wait_until(what, condition):
             return got
         if time.monotonic() > end:
             raise Wrong(f"never happened: {what}")
-        time.sleep(0.01)
+        time.sleep(pause)
 
 
 def plain():
@@ -162,7 +162,7 @@ class Console:
     END = "-- that was all --"
 
     def __init__(self, name, port=PORT):
-        self.psql = Program([psql(), "-XAtq"], at(port) | {"PGAPPNAME": f"matrix {name}"})
+        self.psql = Program([psql(), "-XAtq"], at(port) | {"PGAPPNAME": f"observer {name}"})
 
     def ask(self, sql):
         """The rows, each a list of texts."""
@@ -195,7 +195,7 @@ class Console:
         """The clients' backends but for this one."""
         return self.ask(
             "SELECT pid, application_name FROM pg_stat_activity WHERE backend_type = 'client backend'"
-            f" AND application_name NOT LIKE 'matrix %' AND pid <> {int(pid)}"
+            f" AND application_name NOT LIKE 'observer %' AND pid <> {int(pid)}"
         )
 
     def close(self):

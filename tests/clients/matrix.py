@@ -16,7 +16,7 @@ from cells import COLUMNS, cell, make_table
 from rows import (
     DETAIL, FATAL, HINT, REFUSAL, SORRY, Cxx, Dump, Ecpg, IsReady, Java, Node, Pgbench, Psql, Row,
 )
-from scene import scene
+from scene import SCENES, scene
 from storm import STORMS, storm
 
 
@@ -117,7 +117,7 @@ ROWS = [
 ]
 
 HURRIES = {name: functools.partial(storm, sizes=sizes) for name, sizes in STORMS.items()}
-HURRIES["node pools, hot reload"] = scene
+HURRIES |= {name: functools.partial(scene, source=source) for name, source in SCENES.items()}
 
 WIDTH = max(len(column) for column in COLUMNS) + 1
 NAMES = max(len(name) for name in [row.name for row in ROWS] + list(HURRIES)) + 2

@@ -1,30 +1,29 @@
-// A service in development: it opens a pool, and at every hot reload another one, without closing the first.
-// Says what failed: nothing, or the codes.
-const { Pool } = require('pg');
-
-const POOL = 5;
+// A service in development: it opens a pool, and at every hot reload another one, without closing the first. Says
+// "ready", and begins when its stdin ends, so that many can begin at once; then of every query "served" or
+// "error: CODE: MESSAGE".
+const SIZE = 5;
 const RELOADS = 3;
-const codes = {};
 
-async function query(pool) {
+async function use(query) {
     try {
-        await pool.query('SELECT pg_sleep(0.01)');
+        await query();
+        console.log('served');
     } catch (error) {
-        codes[error.code] = (codes[error.code] ?? 0) + 1;
+        console.log(`error: ${error.code}: ${error.message.trimEnd().split('\n').pop()}`);
     }
 }
 
-async function main() {
-    for (let reload = 0; reload <= RELOADS; reload++) {
-        const pool = new Pool({
-            connectionString: process.env.DATABASE_URL,
-            max: POOL,
-            idleTimeoutMillis: 2000,
-        });
-        pool.on('error', () => {});
-        await Promise.all(Array.from({ length: POOL }, () => query(pool)));
-    }
-    console.log(JSON.stringify(codes));
-}
-
-main();
+// `open` makes a pool and gives a function that asks it something.
+exports.serve = function serve(open) {
+    process.stdin.resume().on('end', async () => {
+        for (let reload = 0; reload <= RELOADS; reload++) {
+            const query = open({
+                connectionString: process.env.DATABASE_URL,
+                max: SIZE,
+                idleTimeoutMillis: 2000,
+            });
+            await Promise.all(Array.from({ length: SIZE }, () => use(query)));
+        }
+    });
+    console.log('ready');
+};

@@ -10,32 +10,6 @@ LIMIT = 5
 TRANSACTIONS = 10
 SCRIPT = os.path.join(HERE, "storm.sql")
 
-# Looks at who is connected until the lock is to be had, which is the sign that all is over. What it sees
-# is the server's own account, without the consoles and itself.
-SAMPLER = """
-DO $$
-DECLARE
-    now_there int;
-    nameless_now int;
-    most int := 0;
-    nameless int := 0;
-    samples int := 0;
-BEGIN
-    LOOP
-        PERFORM pg_stat_clear_snapshot();
-        SELECT count(*), count(*) FILTER (WHERE application_name = '' AND state <> 'starting')
-            INTO now_there, nameless_now FROM pg_stat_activity
-            WHERE backend_type = 'client backend' AND application_name NOT LIKE 'matrix %';
-        most := greatest(most, now_there);
-        nameless := greatest(nameless, nameless_now);
-        samples := samples + 1;
-        EXIT WHEN pg_try_advisory_lock(1);
-        PERFORM pg_sleep(0.001);
-    END LOOP;
-    PERFORM pg_advisory_unlock(1);
-    PERFORM set_config('matrix.seen', format('%s|%s|%s', most, nameless, samples), false);
-END $$"""
-
 
 class Seen(typing.NamedTuple):
     most: int  # connections at once
@@ -44,13 +18,17 @@ class Seen(typing.NamedTuple):
 
 
 class Sampler:
+    """Watches the server as sampler.sql does."""
+
     def __init__(self, console):
         self.console = console
         self.sampler = Console("sampler")
+        with open(os.path.join(HERE, "sampler.sql"), encoding="ascii") as file:
+            self.sql = file.read()
 
     def __enter__(self):
         self.console.ask("SELECT pg_advisory_lock(1)")
-        self.sampler.begin(SAMPLER)
+        self.sampler.begin(self.sql)
         return self
 
     def __exit__(self, *_):
@@ -60,8 +38,7 @@ class Sampler:
     def stop(self):
         """What it saw."""
         self.console.ask("SELECT pg_advisory_unlock(1)")
-        self.sampler.answer()
-        return Seen(*map(int, self.sampler.ask("SELECT current_setting('matrix.seen')")[0]))
+        return Seen(*map(int, self.sampler.answer()[0]))
 
 
 def storm(console, sizes):
