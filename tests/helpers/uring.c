@@ -84,7 +84,7 @@ int main(void)
     char text[65536] = "", packet[256];
     const char *user = getenv("PGUSER"), *port = getenv("PGPORT");
     struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons((in_port_t)atoi(port)),
+                                  .sin_port = htons((in_port_t)atoi(port ? port : "")),
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     struct io_uring_sqe connecting = {

@@ -225,7 +225,8 @@ static void look(void)
         samples++;
         most = count > most ? count : most;
         /* The limit may have been raised since. */
-        if (count > bound && atomic_load(&region->map->server[0].config.limit) == now->config.limit)
+        if (count > bound && __atomic_load_n(&region->map->server[0].config.limit,
+                                             __ATOMIC_SEQ_CST) == now->config.limit)
             find("over: %u connections, the ledger has %u of %u in use", count, now->used,
                  now->config.limit);
         if (now->used > now->config.limit && limit_before == now->config.limit &&
