@@ -246,15 +246,12 @@ install: all ## Install under DESTDIR and PREFIX (/usr/local)
 	$(call say,INST,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
 	$(Q)install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib'
 	$(Q)install -m 755 build/release/pqbudget '$(DESTDIR)$(PREFIX)/bin/pqbudget'
-	$(call say,INST,'$(DESTDIR)$(PREFIX)/bin/pqbudget-run')
-	$(Q)install -m 755 scripts/pqbudget-run '$(DESTDIR)$(PREFIX)/bin/pqbudget-run'
 	$(call say,INST,'$(DESTDIR)$(PREFIX)/lib/libpqbudget.so')
 	$(Q)install -m 644 build/release/libpqbudget.so '$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
 
 uninstall: ## Remove what install put there
 	$(call say,RM,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
-	$(Q)rm -f '$(DESTDIR)$(PREFIX)/bin/pqbudget' '$(DESTDIR)$(PREFIX)/bin/pqbudget-run' \
-		'$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
+	$(Q)rm -f '$(DESTDIR)$(PREFIX)/bin/pqbudget' '$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
 
 clean: ## Remove everything that was built
 	$(call say,RM,build)

@@ -39,7 +39,7 @@ grep -q build/release "$temp/out" && fail "make debug touches build/release"
 
 # What install puts there uninstall removes.
 make install DESTDIR="$temp/root" PREFIX=/opt/pqbudget >/dev/null || fail "make install"
-expect "installed files" "$(printf '%s\n' bin/pqbudget bin/pqbudget-run lib/libpqbudget.so)" \
+expect "installed files" "$(printf '%s\n' bin/pqbudget lib/libpqbudget.so)" \
     "$(cd "$temp/root/opt/pqbudget" && find . -type f | sed 's,^\./,,' | sort)"
 make uninstall DESTDIR="$temp/root" PREFIX=/opt/pqbudget >/dev/null || fail "make uninstall"
 expect "files left" "" "$(find "$temp/root" -not -type d)"
