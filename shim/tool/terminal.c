@@ -50,7 +50,8 @@ static int enter(void)
     struct termios keys = before;
     keys.c_lflag &= ~(tcflag_t)(ICANON | ECHO | IEXTEN);
     keys.c_iflag &= ~(tcflag_t)IXON; /* Ctrl-S would stop us in the middle of a write */
-    keys.c_cc[VMIN] = 1;
+    /* Ctrl-C may take away what poll() has seen. */
+    keys.c_cc[VMIN] = 0;
     keys.c_cc[VTIME] = 0;
     is_taken = 1;
     if (tcsetattr(STDIN_FILENO, TCSANOW, &keys))
@@ -87,33 +88,31 @@ static void suspend(void)
     must_redraw = 1; /* also if nothing could stop us: without a shell above there is no going on */
 }
 
-/* Is there something to read within so long? */
+/* What poll() says of the input within so long. */
 static int wait_for_input(uint64_t ns)
 {
     struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
     struct timespec limit = {.tv_sec = (time_t)(ns / PQB_SECOND),
                              .tv_nsec = (long)(ns % PQB_SECOND)};
     sigset_t all, mask;
-    int count = 0;
     sigfillset(&all);
     sigprocmask(SIG_BLOCK, &all, &mask);
     if (!pqb_watch_is_over() && !must_suspend && !must_redraw)
-        count = ppoll(&input, 1, &limit, &mask);
+        ppoll(&input, 1, &limit, &mask);
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    return count > 0;
+    return input.revents;
 }
 
 /* The next byte, -1 if none comes within so long. */
 static int next_byte(uint64_t ns)
 {
     if (typed_at == typed_end) {
-        if (!wait_for_input(ns))
-            return -1;
-        ssize_t count = read(STDIN_FILENO, typed, sizeof typed);
-        if (count <= 0) {
+        int events = wait_for_input(ns);
+        ssize_t count = events ? read(STDIN_FILENO, typed, sizeof typed) : 0;
+        if (count < 0 || (count == 0 && (events & ~POLLIN)))
             pqb_watch_stop(); /* nobody is there any more */
+        if (count <= 0)
             return -1;
-        }
         typed_at = 0;
         typed_end = (size_t)count;
     }
