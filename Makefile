@@ -64,6 +64,10 @@ ifeq ($(shell uname -m),x86_64)
 HELPER32_SRC := $(wildcard tests/helpers32/*.c)
 endif
 
+# What is no program and is installed as it lies there. /usr/local in it stands for PREFIX, @VERSION@ for the version.
+SHARE := $(sort $(patsubst scripts/%,%,$(shell find scripts/share -type f)))
+VERSION := $(shell awk '$$2 == "VERSION" { gsub("\"", ""); print $$3 }' shim/tool/main.c)
+
 LIB_SRC := $(PIC_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
 ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(CHAOS_PART_SRC) $(HELPER32_SRC)
@@ -242,16 +246,24 @@ lint: deps-lint deps-check $(release_ALL) build/release/helpers/client ## Look a
 format: deps-lint ## Format the C sources
 	@find shim tests -name '*.[ch]' -exec clang-format -i {} +
 
+# 1: mode, 2: file, 3: its place below PREFIX
+define put
+$(call say,INST,'$(DESTDIR)$(PREFIX)/$(3)')
+$(Q)install -D -m $(1) $(2) '$(DESTDIR)$(PREFIX)/$(3)'
+
+endef
+PLACES := bin/pqbudget lib/libpqbudget.so $(SHARE)
+
 install: all ## Install under DESTDIR and PREFIX (/usr/local)
-	$(call say,INST,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
-	$(Q)install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/lib'
-	$(Q)install -m 755 build/release/pqbudget '$(DESTDIR)$(PREFIX)/bin/pqbudget'
-	$(call say,INST,'$(DESTDIR)$(PREFIX)/lib/libpqbudget.so')
-	$(Q)install -m 644 build/release/libpqbudget.so '$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
+	$(call put,755,build/release/pqbudget,bin/pqbudget)
+	$(call put,644,build/release/libpqbudget.so,lib/libpqbudget.so)
+	$(foreach file,$(SHARE),$(call put,644,scripts/$(file),$(file)))
+	$(Q)cd '$(DESTDIR)$(PREFIX)' && sed -i 's|/usr/local|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' $(SHARE)
 
 uninstall: ## Remove what install put there
-	$(call say,RM,'$(DESTDIR)$(PREFIX)/bin/pqbudget')
-	$(Q)rm -f '$(DESTDIR)$(PREFIX)/bin/pqbudget' '$(DESTDIR)$(PREFIX)/lib/libpqbudget.so'
+	$(call say,RM,'$(DESTDIR)$(PREFIX)')
+	$(Q)rm -f $(PLACES:%='$(DESTDIR)$(PREFIX)/%')
+	$(Q)rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(PREFIX)/share/pqbudget' 2>/dev/null || :
 
 clean: ## Remove everything that was built
 	$(call say,RM,build)

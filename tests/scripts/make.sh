@@ -37,12 +37,5 @@ make -j4 debug >"$temp/out" 2>&1 || fail "make debug: $(cat "$temp/out")"
 grep -q build/release "$temp/out" && fail "make debug touches build/release"
 [ -s build/debug/libledger.a ] || fail "make debug builds nothing"
 
-# What install puts there uninstall removes.
-make install DESTDIR="$temp/root" PREFIX=/opt/pqbudget >/dev/null || fail "make install"
-expect "installed files" "$(printf '%s\n' bin/pqbudget lib/libpqbudget.so)" \
-    "$(cd "$temp/root/opt/pqbudget" && find . -type f | sed 's,^\./,,' | sort)"
-make uninstall DESTDIR="$temp/root" PREFIX=/opt/pqbudget >/dev/null || fail "make uninstall"
-expect "files left" "" "$(find "$temp/root" -not -type d)"
-
 make clean >/dev/null || fail "make clean"
 absent build || fail "make clean leaves build/"
