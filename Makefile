@@ -47,6 +47,7 @@ PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq hooks params),
 # All of the preload: what else is in it is position-independent and hidden as well.
 PIC_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) $(PRELOAD_SRC)
 TOOL_SRC := $(wildcard shim/tool/*.c)
+TOOL_ASM := $(wildcard shim/tool/*.S)
 TOOL_PARTS := $(filter-out shim/tool/main.c,$(TOOL_SRC))
 SUPPORT_SRC := $(wildcard tests/support/*.c)
 UNIT_SRC := $(wildcard tests/unit/*.c)
@@ -69,6 +70,7 @@ SHARE := $(sort $(patsubst scripts/%,%,$(shell find scripts/share -type f)))
 VERSION := $(shell awk '$$2 == "VERSION" { gsub("\"", ""); print $$3 }' shim/tool/main.c)
 
 LIB_SRC := $(PIC_SRC) $(TOOL_SRC) $(SUPPORT_SRC)
+ALL_ASM := $(PRELOAD_ASM) $(TOOL_ASM)
 PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
 ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(CHAOS_PART_SRC) $(HELPER32_SRC)
 
@@ -88,9 +90,9 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan check-clients model fuzz bench lint \
-	format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint \
-	deps-model FORCE
+.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan check-clients check-page model fuzz \
+	bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
+	deps-fuzz deps-lint deps-model deps-page FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
 debug: ## The same, unoptimised, for a debugger (build/debug)
@@ -121,7 +123,7 @@ build/$(1)/flags: FORCE
 		echo '$$($(1)_COMPILE) $$($(1)_LINK) $(PRELOAD_LDFLAGS)' >$$@
 build/$(1)/sources: FORCE
 	@mkdir -p $$(@D)
-	@echo '$(ALL_SRC) $(PRELOAD_ASM)' | cmp -s - $$@ || echo '$(ALL_SRC) $(PRELOAD_ASM)' >$$@
+	@echo '$(ALL_SRC) $(ALL_ASM)' | cmp -s - $$@ || echo '$(ALL_SRC) $(ALL_ASM)' >$$@
 
 $(PIC_SRC:%.c=build/$(1)/obj/%.o): $(1)_EXTRA = -fPIC -fvisibility=hidden
 $(TOOL_SRC:%.c=build/$(1)/obj/%.o) $(UNIT_SRC:%.c=build/$(1)/obj/%.o) $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) \
@@ -135,6 +137,9 @@ build/$(1)/obj/%.o: %.S build/$(1)/flags | $(DEPS_FIRST)
 	@mkdir -p $$(@D)
 	$$(call say,AS,$$<)
 	$(Q)$(CC) -c -o $$@ $$<
+
+# It brings the page in.
+build/$(1)/obj/shim/tool/serve_page.o: shim/tool/page.html
 
 build/$(1)/libledger.a: $(LEDGER_SRC:%.c=build/$(1)/obj/%.o)
 build/$(1)/libconninfo.a: $(CONNINFO_SRC:%.c=build/$(1)/obj/%.o)
@@ -150,11 +155,11 @@ build/$(1)/libpqbudget.so: $(PRELOAD_SRC:%.c=build/$(1)/obj/%.o) $(PRELOAD_ASM:%
 	$(Q)$$($(1)_LINK) $(PRELOAD_LDFLAGS) $$(WHOLE_$(1)) -shared -Wl,-soname,libpqbudget.so \
 		-Wl,--version-script=shim/preload/exports.map -o $$@ $$(filter %.o %.a,$$^)
 
-build/$(1)/libtool.a: $(TOOL_PARTS:%.c=build/$(1)/obj/%.o)
+build/$(1)/libtool.a: $(TOOL_PARTS:%.c=build/$(1)/obj/%.o) $(TOOL_ASM:%.S=build/$(1)/obj/%.o)
 
 build/$(1)/pqbudget: build/$(1)/obj/shim/tool/main.o build/$(1)/libtool.a build/$(1)/libconninfo.a \
 		build/$(1)/libledger.a
-build/$(1)/pqbudget: $(1)_WITH = $$(LIBPQ_LIBS) -lpthread
+build/$(1)/pqbudget: $(1)_WITH = $$(LIBPQ_LIBS) -lmicrohttpd -lpthread
 build/$(1)/unit: $(UNIT_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a build/$(1)/libtool.a $$($(1)_LIBS)
 build/$(1)/unit: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
 build/$(1)/integration: $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a $$($(1)_LIBS)
@@ -204,7 +209,7 @@ $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_S
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ tests/fuzz/$*.c \
 		$(CONNINFO_SRC) $(PROTOCOL_SRC) $(LIBPQ_LIBS)
 
-deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model:
+deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model deps-page:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -230,6 +235,9 @@ check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under 
 
 check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under the preload: the matrix
 	@scripts/check-clients
+
+check-page: $(release_ALL) build/release/helpers/client | deps-page ## The live page in a real browser, with pictures in build/page
+	@scripts/check-page
 
 model: deps-model ## Prove the claim protocol with spin
 	@tests/model/run

@@ -1,6 +1,5 @@
 /* pqbudget status: what is in the ledger. Reads only; never waits for anybody. */
 #include "ledger/os.h"
-#include "tool/json.h"
 #include "tool/look.h"
 #include "tool/text.h"
 #include "tool/verbs.h"
@@ -45,16 +44,11 @@ static enum pqb_status show(const struct request *request, const struct pqb_scre
 static void show_failure(const struct request *request, const struct pqb_screen *screen,
                          const struct pqb_error *error, FILE *out)
 {
-    struct pqb_json json = {.out = out};
-    if (!request->is_json) {
-        pqb_text_print(out, error->text, screen->columns, screen->ascii_only);
-        fputc('\n', out);
+    if (request->is_json) {
+        pqb_view_json_failure(request->path, error->text, out);
         return;
     }
-    pqb_json_open(&json, NULL, '{');
-    pqb_json_text(&json, "ledger", request->path);
-    pqb_json_text(&json, "error", error->text);
-    pqb_json_close(&json, '}');
+    pqb_text_print(out, error->text, screen->columns, screen->ascii_only);
     fputc('\n', out);
 }
 

@@ -12,6 +12,9 @@ void pqb_view_text(const struct pqb_snapshot *snapshot, unsigned only,
                    const struct pqb_screen *screen, FILE *out);
 void pqb_view_json(const struct pqb_snapshot *snapshot, unsigned only, FILE *out);
 
+/* Instead of it, where there is nothing to show: no ledger, for example. */
+void pqb_view_json_failure(const char *path, const char *why, FILE *out);
+
 /* Prometheus' text format. */
 void pqb_view_metrics(const struct pqb_snapshot *snapshot, FILE *out);
 

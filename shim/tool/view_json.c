@@ -83,3 +83,13 @@ void pqb_view_json(const struct pqb_snapshot *snapshot, unsigned only, FILE *out
     pqb_json_close(&json, '}');
     fputc('\n', out);
 }
+
+void pqb_view_json_failure(const char *path, const char *why, FILE *out)
+{
+    struct pqb_json json = {.out = out};
+    pqb_json_open(&json, NULL, '{');
+    pqb_json_text(&json, "ledger", path);
+    pqb_json_text(&json, "error", why);
+    pqb_json_close(&json, '}');
+    fputc('\n', out);
+}
