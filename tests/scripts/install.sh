@@ -18,6 +18,8 @@ wanted=$(
 755 bin/pqbudget
 644 lib/libpqbudget.so
 644 share/pkgconfig/pqbudget.pc
+644 share/pqbudget/alerts.yml
+644 share/pqbudget/dashboard.json
 FILES
 )
 root="$temp/a root"
