@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #define WHERE "127.0.0.1:9188"
-#define CONNECTIONS 64u
-#define PATIENCE 30u /* seconds that a connection may be silent; Prometheus comes every 15 */
+#define CONNECTIONS 256u /* who comes later waits until another goes */
+#define PATIENCE 30u     /* seconds that a connection may be silent; Prometheus comes every 15 */
 
 static const struct option longs[] = {
     {"listen", required_argument, NULL, 'l'},
@@ -32,42 +32,47 @@ struct serve {
 
 /* ---- one request ---- */
 
-static void add(struct MHD_Response *response, const char *name, const char *value)
-{
-    /* Fails only for lack of memory, and what is lost then is a line of defence. */
-    (void)MHD_add_response_header(response, name, value);
-}
+struct header {
+    const char *name, *value;
+};
 
-static void add_headers(struct MHD_Response *response, const struct pqb_answer *answer)
+/* Returns 0 if memory ran out: what was lost may be a line of defence. */
+static int add_headers(struct MHD_Response *response, const struct pqb_answer *answer)
 {
     char policy[256];
+    const struct header header[] = {
+        {MHD_HTTP_HEADER_CONTENT_TYPE, answer->type},
+        {"Content-Security-Policy", policy},
+        {MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"},
+        {"X-Content-Type-Options", "nosniff"},
+        {"Referrer-Policy", "no-referrer"},
+        {"Cross-Origin-Resource-Policy", "same-origin"},
+    };
     snprintf(policy, sizeof policy,
              *answer->nonce ? "default-src 'none'; script-src 'nonce-%s'; style-src 'nonce-%s'; "
                               "connect-src 'self'; img-src data:; base-uri 'none'; "
                               "form-action 'none'; frame-ancestors 'none'"
                             : "default-src 'none'; frame-ancestors 'none'",
              answer->nonce, answer->nonce);
-    add(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer->type);
-    add(response, "Content-Security-Policy", policy);
-    add(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-    add(response, "X-Content-Type-Options", "nosniff");
-    add(response, "Referrer-Policy", "no-referrer");
-    add(response, "Cross-Origin-Resource-Policy", "same-origin");
-    if (answer->status == MHD_HTTP_METHOD_NOT_ALLOWED)
-        add(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD");
+    for (unsigned i = 0; i < sizeof header / sizeof *header; i++)
+        if (MHD_add_response_header(response, header[i].name, header[i].value) != MHD_YES)
+            return 0;
+    return answer->status != MHD_HTTP_METHOD_NOT_ALLOWED ||
+           MHD_add_response_header(response, MHD_HTTP_HEADER_ALLOW, "GET, HEAD") == MHD_YES;
 }
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection,
                                    const struct pqb_answer *answer)
 {
+    enum MHD_Result result = MHD_NO;
     struct MHD_Response *response =
         MHD_create_response_from_buffer(answer->length, answer->body, MHD_RESPMEM_MUST_FREE);
     if (!response) {
         free(answer->body);
         return MHD_NO;
     }
-    add_headers(response, answer);
-    enum MHD_Result result = MHD_queue_response(connection, answer->status, response);
+    if (add_headers(response, answer))
+        result = MHD_queue_response(connection, answer->status, response);
     MHD_destroy_response(response);
     return result;
 }
@@ -97,13 +102,17 @@ static enum MHD_Result answer_request(void *context, struct MHD_Connection *conn
 
 /* ---- all of them ---- */
 
-/* Those that end it. The daemon's thread has them blocked, and so has this one but for sigwait. */
+/* Those that end it. The daemon's thread has them blocked, and so has this one but for sigwait.
+ * What was ignored when we started stays ignored: nohup means that. */
 static void block_ends(sigset_t *ends)
 {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
     sigemptyset(ends);
-    sigaddset(ends, SIGINT);
-    sigaddset(ends, SIGTERM);
-    sigaddset(ends, SIGHUP);
+    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction now;
+        if (!sigaction(numbers[i], NULL, &now) && now.sa_handler != SIG_IGN)
+            sigaddset(ends, numbers[i]);
+    }
     pthread_sigmask(SIG_BLOCK, ends, NULL);
 }
 
@@ -139,6 +148,7 @@ static enum pqb_exit start(struct pqb_call *call, struct serve *serve)
         return pqb_call_misused(call, "%s", error.text);
     if (status)
         return pqb_report(PQB_EXIT_UNKNOWN, "%s", error.text);
+    serve->name[serve->names++] = listener.host;
     return serve_until_told(serve, &listener);
 }
 
@@ -149,10 +159,14 @@ static enum pqb_exit take_options(struct pqb_call *call, struct serve *serve, in
             *is_over = 1;
             return call->end;
         }
-        if (option == 'l')
+        if (option == 'l') {
             serve->where = optarg;
-        else
+        } else if (!*optarg || optarg[strcspn(optarg, ":/ ")]) {
+            *is_over = 1;
+            return pqb_call_misused(call, "--host wants a name alone, not '%.80s'", optarg);
+        } else {
             serve->name[serve->names++] = optarg;
+        }
     }
     return PQB_EXIT_DONE;
 }
@@ -161,6 +175,7 @@ static enum pqb_exit run(struct pqb_call *call)
 {
     struct serve serve = {.where = WHERE};
     int is_over = 0;
+    /* Each --host is an argument beside the verb: there is room for where it listens as well. */
     serve.name = calloc((size_t)call->argc, sizeof *serve.name);
     if (!serve.name)
         return pqb_report(PQB_EXIT_UNKNOWN, "out of memory");
@@ -177,7 +192,8 @@ const struct pqb_verb pqb_verb_serve = {
     .summary = "Serve a live page, /status.json, /health and /metrics over HTTP",
     .help = "  --listen HOST:PORT  where to listen instead of " WHERE "; [::1]:9188 as\n"
             "                      well, and PORT alone; port 0 takes a free one\n"
-            "  --host NAME         may be asked for by that name too, as by any address\n"
+            "  --host NAME         may be asked for by that name too, as by any address,\n"
+            "                      localhost, and the name that it listens on\n"
             "\nOne line on stderr says where. Who can reach it can read it: names, commands,\n"
             "never passwords. SIGTERM and Ctrl-C end it. /health answers 200 below 90 % of\n"
             "the limit, else 503, as every route but / does that has no ledger to read.\n",

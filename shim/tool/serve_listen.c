@@ -69,13 +69,13 @@ static void describe(struct pqb_listener *listener)
 enum pqb_status pqb_listen(const char *address, struct pqb_listener *listener,
                            struct pqb_error *error)
 {
-    char host[PQB_LISTEN_TEXT], port[8];
+    char port[8];
     struct addrinfo *places, hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
-    if (!split(address, host, port))
+    if (!split(address, listener->host, port))
         return pqb_fail(error, PQB_INVALID,
                         "'%.80s' is no address to listen on: say HOST:PORT, [IPV6]:PORT or PORT",
                         address);
-    int code = getaddrinfo(host, port, &hints, &places);
+    int code = getaddrinfo(listener->host, port, &hints, &places);
     if (code)
         return pqb_fail(error, PQB_SYSTEM, "cannot listen on %.80s: %s", address,
                         gai_strerror(code));

@@ -8,6 +8,7 @@
 
 struct pqb_listener {
     int fd;
+    char host[PQB_LISTEN_TEXT]; /* as it was given */
     int is_local;               /* only this machine can reach it */
     char text[PQB_LISTEN_TEXT]; /* "127.0.0.1:9188", with the port that was chosen for 0 */
 };

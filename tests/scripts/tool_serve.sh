@@ -3,11 +3,13 @@
 # shellcheck source=tests/scripts/tool_common
 . "$(dirname "$0")/tool_common"
 
+shell=()
 whole_line() { [ "$(wc -l <"$temp/where")" = 1 ]; }
-# serve OPTION…: in the background; where it listens is $address, its pid $serving
+# serve OPTION…: in the background; where it listens is $address, its pid $serving. The shell would have it ignore
+# SIGINT; and what the last one said must not be taken for the word of this one.
 serve() {
     : >"$temp/where"
-    "$tool" serve "$@" >"$temp/said" 2>>"$temp/where" </dev/null &
+    env --default-signal=INT "${shell[@]}" "$tool" serve "$@" >"$temp/said" 2>>"$temp/where" </dev/null &
     serving=$!
     pids+=("$serving")
     wait_until "it says where it listens" whole_line
@@ -30,6 +32,12 @@ ask() {
     tr -d '\r' <"$temp/headers" >"$temp/plain" && mv "$temp/plain" "$temp/headers"
     [ "$status" = "$wanted" ] || depth=1 fail "$* $route: expected $wanted, got $status: $(head -c 500 "$temp/out")"
 }
+# dial: a connection to it, by hand: $line
+dial() { exec {line}<>"/dev/tcp/${address%:*}/${address##*:}"; }
+hang_up() {
+    local line=$1
+    exec {line}>&-
+}
 header() {
     grep -qixE -- "$1" "$temp/headers" || depth=1 fail "no header $1: $(cat "$temp/headers")"
 }
@@ -40,6 +48,9 @@ for where in '' x 127.0.0.1 127.0.0.1: :9188 127.0.0.1:65536 127.0.0.1:-1 127.0.
 done
 refuses 3 'cannot listen on 192\.0\.2\.1:0: Cannot assign requested address' serve --listen 192.0.2.1:0
 refuses 2 'is no name for a ledger' serve --ledger a/b
+for name in '' mine.example:80 http://mine.example; do
+    refuses 2 "--host wants a name alone, not '$name'; see" serve --host "$name"
+done
 
 # No ledger: the page is there, all else says so. It may come while we serve.
 serve --listen 127.0.0.1:0
@@ -129,10 +140,10 @@ for route in / /status.json /metrics; do
     ask 200 "$route" -I
     header 'content-length: [1-9][0-9]*'
 done
-exec {raw}<>"/dev/tcp/${address%:*}/${address##*:}"
-printf 'HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&"$raw"
-timeout 60 cat <&"$raw" >"$temp/out"
-exec {raw}>&-
+dial
+printf 'HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n' >&"$line"
+timeout 60 cat <&"$line" >"$temp/out"
+hang_up "$line"
 expect "the end of what HEAD gets" $'\r\n\r' "$(tail -c 4 "$temp/out")"
 
 # Only by a name that leads to us and to nobody else: an address, localhost, or one that was said.
@@ -148,23 +159,36 @@ done
 status=$(curl -sS -m 60 -o "$temp/out" -w '%{http_code}' -0 -H 'Host:' "http://$address/status.json")
 expect "without a name at all" 403 "$status"
 
-# What is no HTTP, and who says nothing, disturbs nobody.
-exec {silent}<>"/dev/tcp/${address%:*}/${address##*:}"
+# What is no HTTP, and a crowd that says nothing or half a word, disturbs nobody.
+silent=()
+for i in {1..100}; do
+    dial
+    silent+=("$line")
+    ((i % 2)) || printf 'GET / HTTP/1.1\r\nHost: ' >&"$line"
+done
 head -c 20000 /dev/urandom | timeout 60 curl -s -m 60 "telnet://$address" >/dev/null 2>&1
 ask 200 /status.json
-exec {silent}>&-
+for line in "${silent[@]}"; do
+    hang_up "$line"
+done
 seq 40 | xargs -P 8 -I '{}' curl -sS -m 60 -o "$temp/many.{}" "http://$address/status.json" || fail "many at a time"
 for i in 1 20 40; do
     valid status "$temp/many.$i"
 done
 
-# The ledger is reset, comes back, is none any more.
-accepts reset --force
-ask 503 /status.json
-accepts set --server "$server" --new --limit 30
-ask 200 /status.json
-is 's["limit"] == 30 and s["used"] == 0' || fail "$(cat "$temp/out")"
-ask 200 /health
+# The ledger is reset, comes back, is none any more; as often as it does, no descriptor stays behind.
+descriptors() { find "/proc/$serving/fd" -mindepth 1 | wc -l; }
+none_behind() { [ "$(descriptors)" -le "$before" ]; }
+for limit in 30 31 32 33 34 35; do
+    accepts reset --force
+    ask 503 /status.json
+    accepts set --server "$server" --new --limit "$limit"
+    ask 200 /status.json
+    is 's["limit"] == '"$limit"' and s["used"] == 0' || fail "$(cat "$temp/out")"
+    ask 200 /health
+    [ "$limit" != 30 ] || before=$(descriptors)
+done
+wait_until "no more descriptors than before: $before" none_behind
 truncate -s 100 "$ledger"
 for route in /status.json /health /metrics; do
     ask 503 "$route"
@@ -182,6 +206,16 @@ stop INT
 serve --listen localhost:0
 ask 200 /
 stop HUP
+serve --listen 127.1:0
+ask 200 / -H 'Host: 127.1'
+ask 403 / -H 'Host: 127.2'
+stop TERM
+shell=(sh -c 'trap "" HUP && exec "$@"' nohup)
+serve --listen 0
+shell=()
+kill -HUP "$serving"
+ask 200 /
+stop TERM
 serve --listen 0.0.0.0:0
 grep -q ', for every machine that can reach it$' "$temp/where" || fail "does not warn: $(cat "$temp/where")"
 stop TERM
@@ -206,6 +240,13 @@ done
 ask 200 /status.json
 valid status
 is 's["used"] == 4096 and len(s["claims"]) == 4096' || fail "4096 claims"
+# Who does not read what he asked for keeps nobody waiting, nor does who goes away in the middle.
+for _ in 1 2 3; do
+    dial
+    printf 'GET /status.json HTTP/1.1\r\nHost: localhost\r\n\r\n' >&"$line"
+done
+head -c 1000 <&"$line" >/dev/null
+hang_up "$line"
 ask 200 /metrics
 grep -q '^pqbudget_connections{.*} 4096$' "$temp/out" || fail "metrics of 4096: $(cat "$temp/out")"
 stop TERM
