@@ -260,10 +260,11 @@ $(call say,INST,'$(DESTDIR)$(PREFIX)/$(3)')
 $(Q)install -D -m $(1) $(2) '$(DESTDIR)$(PREFIX)/$(3)'
 
 endef
-PLACES := bin/pqbudget lib/libpqbudget.so $(SHARE)
+PLACES := bin/pqbudget bin/pqbudget-run lib/libpqbudget.so $(SHARE)
 
 install: all ## Install under DESTDIR and PREFIX (/usr/local)
 	$(call put,755,build/release/pqbudget,bin/pqbudget)
+	$(call put,755,scripts/pqbudget-run,bin/pqbudget-run)
 	$(call put,644,build/release/libpqbudget.so,lib/libpqbudget.so)
 	$(foreach file,$(SHARE),$(call put,644,scripts/$(file),$(file)))
 	$(Q)cd '$(DESTDIR)$(PREFIX)' && sed -i 's|/usr/local|$(PREFIX)|g; s|@VERSION@|$(VERSION)|g' $(SHARE)

@@ -16,6 +16,7 @@ place() {
 wanted=$(
     cat <<'FILES'
 755 bin/pqbudget
+755 bin/pqbudget-run
 644 lib/libpqbudget.so
 644 share/pkgconfig/pqbudget.pc
 644 share/pqbudget/alerts.yml
