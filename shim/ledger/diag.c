@@ -8,6 +8,7 @@
 #include <linux/sock_diag.h>
 #include <linux/unix_diag.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -27,8 +28,9 @@ struct question {
     };
 };
 
-/* Its beginning; the rest is cut off. */
+/* As much of it as is looked at; the rest is cut off. */
 union reply {
+    char bytes[1024];
     struct nlmsghdr header;
     struct {
         struct nlmsghdr before;
@@ -134,23 +136,29 @@ static void split(uint64_t cookie, uint32_t half[2])
     half[1] = (uint32_t)(cookie >> 32);
 }
 
+static void ask_for_tcp(struct question *question, uint64_t cookie,
+                        const struct pqb_socket_place *place)
+{
+    struct inet_diag_sockid *id = &question->tcp.id;
+    question->tcp.sdiag_family = (uint8_t)place->family;
+    question->tcp.sdiag_protocol = IPPROTO_TCP;
+    question->tcp.idiag_states = ~0u;
+    id->idiag_sport = place->local_port;
+    id->idiag_dport = place->remote_port;
+    memcpy(id->idiag_src, place->local, sizeof id->idiag_src);
+    memcpy(id->idiag_dst, place->remote, sizeof id->idiag_dst);
+    split(cookie, id->idiag_cookie);
+}
+
 static enum pqb_diag_answer look_up(struct pqb_diag *diag, uint64_t cookie,
                                     const struct pqb_socket_place *place)
 {
     struct question question = {0};
-    union reply reply = {{0}};
+    union reply reply;
     int is_tcp = place->family != AF_UNIX;
     size_t length = is_tcp ? sizeof question.tcp : sizeof question.local;
     if (is_tcp) {
-        struct inet_diag_sockid *id = &question.tcp.id;
-        question.tcp.sdiag_family = (uint8_t)place->family;
-        question.tcp.sdiag_protocol = IPPROTO_TCP;
-        question.tcp.idiag_states = ~0u;
-        id->idiag_sport = place->local_port;
-        id->idiag_dport = place->remote_port;
-        memcpy(id->idiag_src, place->local, sizeof id->idiag_src);
-        memcpy(id->idiag_dst, place->remote, sizeof id->idiag_dst);
-        split(cookie, id->idiag_cookie);
+        ask_for_tcp(&question, cookie, place);
     } else {
         question.local.sdiag_family = AF_UNIX;
         question.local.udiag_states = ~0u;
@@ -171,7 +179,7 @@ static enum pqb_diag_answer look_up(struct pqb_diag *diag, uint64_t cookie,
 static int can_tell(struct pqb_diag *diag, const struct pqb_socket_place *place)
 {
     struct question question = {0};
-    union reply reply = {{0}};
+    union reply reply;
     if (place->family == AF_UNIX) { /* inode 0 makes no sense */
         question.local.sdiag_family = AF_UNIX;
         return exchange(diag, &question, sizeof question.local, &reply) == EINVAL;
@@ -182,6 +190,38 @@ static int can_tell(struct pqb_diag *diag, const struct pqb_socket_place *place)
     question.tcp.sdiag_protocol = IPPROTO_TCP;
     return !exchange(diag, &question, sizeof question.tcp, &reply) &&
            reply.header.nlmsg_type == NLMSG_DONE && !reply.done;
+}
+
+/* The figures of TCP stand in an attribute behind the answer; which others do, varies. */
+static int tcp_info_of(const union reply *reply, struct tcp_info *info)
+{
+    size_t length = reply->header.nlmsg_len, at = sizeof reply->before_tcp + sizeof reply->tcp;
+    struct nlattr attribute;
+    length = length < sizeof *reply ? length : sizeof *reply;
+    for (; at + sizeof attribute <= length; at += (size_t)NLA_ALIGN(attribute.nla_len)) {
+        memcpy(&attribute, &reply->bytes[at], sizeof attribute);
+        if (attribute.nla_len < sizeof attribute || attribute.nla_len > length - at)
+            return 0;
+        size_t size = attribute.nla_len - sizeof attribute;
+        if (attribute.nla_type == INET_DIAG_INFO &&
+            size >= offsetof(struct tcp_info, tcpi_last_ack_recv)) {
+            memcpy(info, &reply->bytes[at + sizeof attribute],
+                   size < sizeof *info ? size : sizeof *info);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int look_up_info(struct pqb_diag *diag, uint64_t cookie,
+                        const struct pqb_socket_place *place, struct tcp_info *info)
+{
+    struct question question = {0};
+    union reply reply;
+    ask_for_tcp(&question, cookie, place);
+    question.tcp.idiag_ext = 1 << (INET_DIAG_INFO - 1);
+    return !exchange(diag, &question, sizeof question.tcp, &reply) &&
+           reply.header.nlmsg_type == SOCK_DIAG_BY_FAMILY && tcp_info_of(&reply, info);
 }
 
 static int is_family(unsigned family)
@@ -204,6 +244,22 @@ enum pqb_diag_answer pqb_diag_ask(struct pqb_diag *diag, uint64_t cookie,
     }
     errno = saved;
     return answer;
+}
+
+int pqb_diag_idle(struct pqb_diag *diag, uint64_t cookie, const struct pqb_socket_place *place,
+                  uint64_t *ns)
+{
+    int saved = errno;
+    struct tcp_info info;
+    int is_known = cookie && (place->family == AF_INET || place->family == AF_INET6) &&
+                   is_open(diag) && place->network == diag->network &&
+                   look_up_info(diag, cookie, place, &info);
+    if (is_known)
+        *ns = PQB_MS * (info.tcpi_last_data_sent < info.tcpi_last_data_recv
+                            ? info.tcpi_last_data_sent
+                            : info.tcpi_last_data_recv);
+    errno = saved;
+    return is_known;
 }
 
 /* ---- finding ---- */

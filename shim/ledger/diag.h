@@ -39,6 +39,10 @@ int pqb_diag_find(struct pqb_diag *diag, int fd, uint64_t *cookie, struct pqb_so
 enum pqb_diag_answer pqb_diag_ask(struct pqb_diag *diag, uint64_t cookie,
                                   const struct pqb_socket_place *place);
 
+/* For how long nothing has passed through a TCP connection, either way. 0 if that is not known. */
+int pqb_diag_idle(struct pqb_diag *diag, uint64_t cookie, const struct pqb_socket_place *place,
+                  uint64_t *ns);
+
 /* Where a TCP connection of `fd` to this address leads: the remote half of its place. 0 if it is no
  * TCP's. */
 int pqb_diag_towards(int fd, const struct sockaddr *address, socklen_t length,

@@ -1,10 +1,12 @@
 #include "ledger/holders.h"
 
+#include "ledger/diag.h"
 #include "ledger/os.h"
 #include "ledger/registry.h"
 
 #include <string.h>
 
+#define QUESTIONS 256
 #define TRIES 8 /* each below a millisecond, also with 10,000 claims */
 
 /* What one look along the claims found. */
@@ -93,6 +95,54 @@ enum pqb_status pqb_holders_look(struct pqb_region *region, const char *server, 
         if (tally.of_app[i])
             rank(out, &map->app[i], tally.of_app[i]);
     return PQB_OK;
+}
+
+/* The place of a socket, as its owner wrote it for this very claim. */
+static int place_of(const struct pqb_claim_row *row, uint64_t ctl, uint64_t *cookie,
+                    struct pqb_socket_place *place)
+{
+    *cookie = atomic_load(&row->socket_cookie);
+    *place = row->socket_place;
+    return *cookie && pqb_ctl_generation(atomic_load(&row->ctl)) == pqb_ctl_generation(ctl);
+}
+
+static void count_own(const struct pqb_claim_row *row, struct pqb_diag *diag,
+                      struct pqb_holders_own *out)
+{
+    uint64_t ctl = atomic_load(&row->ctl), cookie, idle, now = pqb_now();
+    uint64_t changed_at = atomic_load(&row->changed_at);
+    enum pqb_claim_state state = pqb_ctl_state(ctl);
+    struct pqb_socket_place place;
+    if (state != PQB_CLAIM_GRANTED && state != PQB_CLAIM_CONNECTING && state != PQB_CLAIM_OPEN)
+        return;
+    out->held++;
+    if (state != PQB_CLAIM_OPEN)
+        return;
+    if (changed_at < now && now - changed_at > out->age)
+        out->age = now - changed_at;
+    if (diag->questions < QUESTIONS && place_of(row, ctl, &cookie, &place) &&
+        pqb_diag_idle(diag, cookie, &place, &idle) && idle > out->idle)
+        out->idle = idle;
+}
+
+void pqb_holders_own(struct pqb_region *region, const char *server, uint64_t process,
+                     struct pqb_holders_own *out)
+{
+    const struct pqb_layout *map = region->map;
+    struct pqb_diag diag = {0};
+    *out = (struct pqb_holders_own){0};
+    unsigned index =
+        pqb_region_check(region) ? PQB_NIL : pqb_registry_resolve(map, server, PQB_NIL, pqb_now());
+    for (unsigned group = 0; group < PQB_GROUPS && index < PQB_SERVERS; group++) {
+        uint64_t busy = atomic_load(&map->header.busy[group]);
+        for (; busy; busy &= busy - 1) {
+            const struct pqb_claim_row *row =
+                &map->claim[group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(busy)];
+            if (row->process == process && row->server == index)
+                count_own(row, &diag, out);
+        }
+    }
+    pqb_diag_close(&diag);
 }
 
 unsigned pqb_holders_connected(const struct pqb_claim *claim)

@@ -24,11 +24,23 @@ struct pqb_holders {
     uint32_t more_used;                      /* and what they hold */
 };
 
+/* What one process has of them. */
+struct pqb_holders_own {
+    uint32_t held; /* granted, connecting, open */
+    uint64_t age;  /* of the one that was opened first, in ns */
+    uint64_t idle; /* for so long the one left alone longest was not used; 0 = not known */
+};
+
 /* `server` is a key or an alias, `asked_at` a time of pqb_now. PQB_OK, PQB_ABSENT (the ledger
  * doesn't know that server), or what pqb_region_check says; *out is empty then. Where grants go on
  * all the while, the counts are not those of one instant. */
 enum pqb_status pqb_holders_look(struct pqb_region *region, const char *server, uint64_t asked_at,
                                  struct pqb_holders *out) __attribute__((warn_unused_result));
+
+/* The same of the process of that id. Asks the kernel about its connections, up to some hundreds.
+ */
+void pqb_holders_own(struct pqb_region *region, const char *server, uint64_t process,
+                     struct pqb_holders_own *out);
 
 /* How many claims on the server of this one wait with their sockets connected. A moment's count. */
 unsigned pqb_holders_connected(const struct pqb_claim *claim);

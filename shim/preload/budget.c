@@ -129,8 +129,10 @@ static void explain(const struct pqb_claim_request *request, unsigned obstacle, 
 {
     struct pqb_region *region;
     struct pqb_error error;
+    struct pqb_process self;
     struct pqb_refusal_case about = {.server = request->server,
                                      .app = request->app,
+                                     .process = pqb_process_self(&self) ? 0 : self.id,
                                      .cap = request->process_cap,
                                      .crowd = crowd,
                                      .obstacle = obstacle,

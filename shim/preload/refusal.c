@@ -39,11 +39,32 @@ static void add_holders(struct text *text, const struct pqb_holders *holders)
     add(text, ")");
 }
 
+/* What a process waits for in vain as long as it keeps it itself: pools it has left behind. Of
+ * `used`, 0 = not counted. */
+static void add_own(struct text *text, const struct pqb_holders_own *own, uint32_t used)
+{
+    unsigned long long idle = own->idle / PQB_SECOND, age = own->age / PQB_SECOND;
+    int is_one = own->held == 1, is_all = own->held >= used;
+    if (!own->held || (!is_all && !idle))
+        return;
+    if (is_all && is_one)
+        add(text, ", it is held by this process");
+    else if (is_all)
+        add(text, ", all %u are held by this process", own->held);
+    else
+        add(text, ", %u of them by this process", own->held);
+    if (idle || (!own->idle && age))
+        add(text, "%s %s for %llu s", is_one ? "," : ", the oldest", idle ? "idle" : "open",
+            idle ? idle : age);
+}
+
 /* Short of the limit, there is room only for others: newcomers, guaranteed minimums. */
-static void add_room(struct text *text, const struct pqb_holders *holders, const char *server)
+static void add_room(struct text *text, const struct pqb_holders *holders,
+                     const struct pqb_holders_own *own, const char *server)
 {
     add(text, "%u of %u connections to %s are in use", holders->used, holders->limit, server);
     add_holders(text, holders);
+    add_own(text, own, holders->used < holders->limit ? PQB_UNLIMITED : holders->used);
     if (holders->used < holders->limit) {
         unsigned left = holders->limit - holders->used;
         add(text, ", %u %s reserved for others", left, left == 1 ? "is" : "are");
@@ -51,24 +72,22 @@ static void add_room(struct text *text, const struct pqb_holders *holders, const
 }
 
 static void add_reason(struct text *text, const struct pqb_refusal_case *about,
-                       const struct pqb_holders *holders)
+                       const struct pqb_holders *holders, const struct pqb_holders_own *own)
 {
     switch ((enum pqb_obstacle)about->obstacle) {
     case PQB_OBSTACLE_PAUSED:
         add(text, "new connections to %s are paused", about->server);
         break;
     case PQB_OBSTACLE_PROCESS_CAP:
-        if (about->cap == 1)
-            add(text, "this process holds the one connection to %s that it may have",
-                about->server);
-        else
-            add(text, "this process holds all %u connections to %s that it may have", about->cap,
-                about->server);
+        add(text, "this process may have %u connection%s to %s", about->cap,
+            about->cap == 1 ? "" : "s", about->server);
+        add_own(text, own, about->cap);
         break;
     case PQB_OBSTACLE_APP_LIMIT:
         add(text, "the application \"%s\" holds all the connections to %s that it may have",
             about->app, about->server);
         add_holders(text, holders);
+        add_own(text, own, PQB_UNLIMITED);
         break;
     case PQB_OBSTACLE_LOGINS:
         add(text, "as many connections to %s are logging in as may at a time", about->server);
@@ -76,12 +95,12 @@ static void add_reason(struct text *text, const struct pqb_refusal_case *about,
     case PQB_OBSTACLE_NONE:
     case PQB_OBSTACLE_ROOM:
     case PQB_OBSTACLE_SKIPPED:
-        add_room(text, holders, about->server);
+        add_room(text, holders, own, about->server);
         break;
     }
 }
 
-static const char *hint_for(unsigned obstacle)
+static const char *hint_for(unsigned obstacle, const struct pqb_holders_own *own)
 {
     switch (obstacle) {
     case PQB_OBSTACLE_PAUSED:
@@ -89,6 +108,9 @@ static const char *hint_for(unsigned obstacle)
     case PQB_OBSTACLE_PROCESS_CAP:
         return "Its cap is the connection_limit of its connection string, or PQBUDGET_PER_PROCESS.";
     default:
+        if (own->idle >= PQB_SECOND)
+            return "A pool that was left behind keeps its connections: end it before another one "
+                   "is opened. Run \"pqbudget status\" to see who holds them.";
         return "Run \"pqbudget status\" to see who holds them.";
     }
 }
@@ -97,19 +119,22 @@ void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
                      const struct pqb_refusal_case *about)
 {
     struct pqb_holders holders;
+    struct pqb_holders_own own = {0};
     struct text text = {refusal->detail, sizeof refusal->detail};
     double waited = (double)(pqb_now() - about->asked_at) / (double)PQB_SECOND;
     if (pqb_holders_look(region, about->server, about->asked_at, &holders))
         holders = (struct pqb_holders){0};
+    if (about->process)
+        pqb_holders_own(region, about->server, about->process, &own);
     add(&text, "pqbudget: ");
-    add_reason(&text, about, &holders);
+    add_reason(&text, about, &holders, &own);
     if (about->crowd)
         add(&text, ", and %u wait already, as many as may without blocking", about->crowd);
     add(&text, "; waited %.1f s", waited);
     if (holders.ahead)
         add(&text, " behind %u other%s", holders.ahead, holders.ahead == 1 ? "" : "s");
     add(&text, ".");
-    snprintf(refusal->hint, sizeof refusal->hint, "%s", hint_for(about->obstacle));
+    snprintf(refusal->hint, sizeof refusal->hint, "%s", hint_for(about->obstacle, &own));
 }
 
 void pqb_refusal_for_failure(struct pqb_refusal *refusal, const char *error)

@@ -17,6 +17,7 @@ struct pqb_refusal {
 struct pqb_refusal_case {
     const char *server; /* the key */
     const char *app;
+    uint64_t process;  /* the id of this one, 0 = none */
     uint32_t cap;      /* of this process */
     unsigned crowd;    /* so many wait as this one would, and no more may; 0 = that is not it */
     unsigned obstacle; /* enum pqb_obstacle */

@@ -178,8 +178,8 @@ Test(refusing, names_the_cap_of_the_process)
     hear_start(guest, "ok ");
     hear_start(guest, "ok ");
     hear_refusal(guest, TCP,
-                 ground_text("this process holds all 2 connections to %s that it may have; "
-                             "waited T s.",
+                 ground_text("this process may have 2 connections to %s, all 2 are held by this "
+                             "process; waited T s.",
                              ground_key()),
                  "Its cap is the connection_limit of its connection string, or "
                  "PQBUDGET_PER_PROCESS.");

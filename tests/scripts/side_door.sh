@@ -94,6 +94,12 @@ expect "a default" 30s "$(PQBUDGET_DEFAULTS="options='-c statement_timeout=30s'"
 expect "nothing of ours" "" "$(PQBUDGET_APPLICATION_NAME=off wire 'show application_name')"
 wait_until "their slots" empty
 
+# It would wait for itself.
+said=$(PQBUDGET_WAIT=1200ms wire open open open | tail -n 1)
+own="2 of 2 connections to $server are in use (wire.py 2), all 2 are held by this process, the oldest idle for "
+[[ $said == "53300 "*"|pqbudget: $own"[1-9]*" s; waited 1."*" s.|end" ]] || fail "all are its own: $said"
+wait_until "their slots" empty
+
 # Full: refused with the server's words, held and let in, its own thread running.
 keep full open open
 exec 5>"$temp/in.full"

@@ -1,6 +1,7 @@
 /* diag.c: real sockets, closed by every road there is. */
 #include "ledger/diag.h"
 #include "ledger/claim.h"
+#include "ledger/os.h"
 #include "ledger/tick.h"
 #include "ledger/wait.h"
 #include "support/support.h"
@@ -100,10 +101,47 @@ static struct pair connected(enum kind kind)
     return pair;
 }
 
+/* For how long nothing passed; 0 if that is not known. */
+static uint64_t idle_of(const struct pair *pair)
+{
+    struct pqb_diag diag = {0};
+    uint64_t idle = 0;
+    (void)!pqb_diag_idle(&diag, pair->cookie, &pair->place, &idle);
+    pqb_diag_close(&diag);
+    return idle;
+}
+
 static void each_kind(void (*body)(enum kind))
 {
     for (enum kind kind = 0; kind < KINDS; kind++)
         body(kind);
+}
+
+/* ---- the clock ---- */
+
+static void left_alone(enum kind kind)
+{
+    struct pair pair = connected(kind);
+    char byte;
+    if (kind == LOCAL) {
+        cr_assert_eq(idle_of(&pair), 0);
+    } else {
+        cr_assert(wait_until(idle_of(&pair) > 300 * PQB_MS));
+        /* One byte, either way, and its time begins anew. */
+        for (int i = 0; i < 2; i++) {
+            int from = i ? pair.server : pair.client, to = i ? pair.client : pair.server;
+            cr_assert(wait_until(write(from, "x", 1) == 1 && read(to, &byte, 1) == 1 &&
+                                 idle_of(&pair) < 300 * PQB_MS));
+        }
+    }
+    close(pair.client);
+    cr_assert_eq(idle_of(&pair), 0);
+    close(pair.server);
+}
+
+Test(diag, left_alone)
+{
+    each_kind(left_alone);
 }
 
 /* ---- the roads ---- */

@@ -1,5 +1,7 @@
 /* preload/refusal.c: the words of a refusal, for each thing that can be in the way. */
 #include "ledger/admission.h"
+#include "ledger/os.h"
+#include "ledger/process.h"
 #include "ledger/steer.h"
 #include "preload/refusal.h"
 #include "support/support.h"
@@ -151,15 +153,75 @@ Test(preload_refusal, the_cap_of_the_process)
 {
     hold("web", NULL, 3);
     cr_assert_str_eq(detail_for(about(PQB_OBSTACLE_PROCESS_CAP)),
-                     "this process holds all 3 connections to " SERVER
-                     " that it may have; waited T s.");
+                     "this process may have 3 connections to " SERVER "; waited T s.");
     cr_assert_str_eq(
         refusal.hint,
         "Its cap is the connection_limit of its connection string, or PQBUDGET_PER_PROCESS.");
     struct pqb_refusal_case one = about(PQB_OBSTACLE_PROCESS_CAP);
     one.cap = 1;
-    cr_assert_str_eq(detail_for(one), "this process holds the one connection to " SERVER
-                                      " that it may have; waited T s.");
+    cr_assert_str_eq(detail_for(one),
+                     "this process may have 1 connection to " SERVER "; waited T s.");
+}
+
+/* Who asks holds them himself. */
+static struct pqb_refusal_case own_about(unsigned obstacle)
+{
+    struct pqb_process self;
+    struct pqb_refusal_case own = about(obstacle);
+    cr_assert_eq(pqb_process_self(&self), PQB_OK);
+    own.process = self.id;
+    return own;
+}
+
+Test(preload_refusal, own_connections)
+{
+    static const struct pqb_server_config five = {.limit = 5};
+    hold("web", &five, 3);
+    cr_assert_str_eq(detail_for(own_about(PQB_OBSTACLE_PROCESS_CAP)),
+                     "this process may have 3 connections to " SERVER
+                     ", all 3 are held by this process; waited T s.");
+    hold("bot", &five, 2);
+    cr_assert_str_eq(detail_for(own_about(PQB_OBSTACLE_ROOM)),
+                     "5 of 5 connections to " SERVER " are in use (web 3, bot 2), all 5 are held "
+                     "by this process; waited T s.");
+    cr_assert_str_eq(refusal.hint, SEE_STATUS);
+    struct pqb_refusal_case other = own_about(PQB_OBSTACLE_ROOM);
+    other.process++;
+    cr_assert_str_eq(detail_for(other),
+                     "5 of 5 connections to " SERVER " are in use (web 3, bot 2); waited T s.");
+}
+
+Test(preload_refusal, the_only_connection_is_its_own)
+{
+    static const struct pqb_server_config one = {.limit = 1};
+    hold("web", &one, 1);
+    cr_assert_str_eq(detail_for(own_about(PQB_OBSTACLE_ROOM)),
+                     "1 of 1 connections to " SERVER
+                     " are in use (web 1), it is held by this process; waited T s.");
+}
+
+/* All are open, and the clocks of their claims set back: nobody waits here for seconds to pass. */
+static void all_open_since(unsigned seconds)
+{
+    for (unsigned i = 0; i < PQB_CLAIMS; i++) {
+        struct pqb_claim_row *row = &region->map->claim[i];
+        uint64_t ctl = atomic_load(&row->ctl);
+        if (pqb_ctl_state(ctl) != PQB_CLAIM_GRANTED)
+            continue;
+        atomic_store(&row->ctl, pqb_ctl_next(ctl, PQB_CLAIM_OPEN));
+        atomic_store(&row->changed_at, pqb_now() - seconds-- * PQB_SECOND - PQB_MS);
+    }
+}
+
+Test(preload_refusal, own_connections_of_which_only_the_age_is_known)
+{
+    static const struct pqb_server_config two = {.limit = 2};
+    hold("web", &two, 2);
+    all_open_since(42);
+    cr_assert_str_eq(detail_for(own_about(PQB_OBSTACLE_ROOM)),
+                     "2 of 2 connections to " SERVER " are in use (web 2), all 2 are held by this "
+                     "process, the oldest open for 42 s; waited T s.");
+    cr_assert_str_eq(refusal.hint, SEE_STATUS);
 }
 
 Test(preload_refusal, the_limit_of_the_application)
