@@ -133,12 +133,25 @@ static int may_connect(struct pqb_socket *socket)
                                   &socket->refusal);
 }
 
-/* The client has written nothing for too long: some other protocol, in which the server speaks
- * first. */
+static int is_undecided(const struct pqb_socket *socket)
+{
+    size_t whole;
+    const struct pqb_bytes *held = &socket->held;
+    return !socket->connection && held->length &&
+           pqb_protocol_first(held->at, held->length, &whole) == PQB_PACKET_MORE;
+}
+
+/* The client has written nothing for too long, or stopped too early: some other protocol, in which
+ * it is the server who speaks now. */
 static void step_silent(struct pqb_socket *socket, int fd)
 {
     if (pqb_now() < socket->silent_until)
         return;
+    socket->silent_until = 0;
+    if (is_undecided(socket)) {
+        pqb_socket_release(socket, fd);
+        return;
+    }
     pqb_socket_connect(socket, fd);
     if (socket->connection && !may_connect(socket))
         refused(socket, fd);
@@ -182,7 +195,7 @@ static int is_kept(const struct pqb_socket *socket)
     return pqb_holding_waits(socket) || socket->state == PQB_SOCKET_STARTING ||
            (socket->was_held &&
             (socket->state == PQB_SOCKET_LOGIN || socket->state == PQB_SOCKET_ASKED)) ||
-           (socket->state == PQB_SOCKET_FIRST && socket->deferred == PQB_DEFERRED) ||
+           (socket->state == PQB_SOCKET_FIRST && socket->silent_until) ||
            (socket->state == PQB_SOCKET_REFUSED && socket->deferred);
 }
 
@@ -194,7 +207,7 @@ static void step(struct pqb_socket *socket, int fd)
         pqb_answer_wake(socket, fd);
     else if (pqb_holding_waits(socket))
         step_waiting(socket, fd);
-    if (socket->state == PQB_SOCKET_FIRST && socket->deferred == PQB_DEFERRED)
+    if (socket->state == PQB_SOCKET_FIRST && socket->silent_until)
         step_silent(socket, fd);
 }
 

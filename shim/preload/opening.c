@@ -16,6 +16,9 @@
 /* A client that writes more before it is answered does not speak PostgreSQL. */
 #define HELD_MOST 65536u
 
+/* Nor does one that stops within the first eight bytes of its packet. */
+#define UNDECIDED (1 * PQB_SECOND)
+
 /* A whole startup packet stands in `held`. 0 if it is not to be charged. */
 static int read_startup(struct pqb_socket *socket, size_t whole)
 {
@@ -94,12 +97,14 @@ static void decide(struct pqb_socket *socket)
     enum pqb_packet packet = pqb_protocol_first(socket->held.at, socket->held.length, &whole);
     switch (packet) {
     case PQB_PACKET_MORE:
+        socket->silent_until = pqb_now() + UNDECIDED;
+        pqb_keeper_start();
         break;
     case PQB_PACKET_STARTUP:
         if (socket->held.length < whole)
             break;
         if (!read_startup(socket, whole)) {
-            pqb_socket_release(socket);
+            pqb_socket_release(socket, socket->fd);
             break;
         }
         rewrite_startup(socket, whole);
@@ -115,7 +120,7 @@ static void decide(struct pqb_socket *socket)
         break;
     case PQB_PACKET_CANCEL:
     case PQB_PACKET_OTHER:
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
         break;
     }
 }
@@ -158,7 +163,7 @@ static int write_first(struct pqb_socket *socket, const struct iovec *part, int 
     size_t whole = 0, length = pqb_bytes_peek(&socket->held, part, parts, begin, sizeof begin);
     enum pqb_packet packet = pqb_protocol_first(begin, length, &whole);
     if (packet == PQB_PACKET_OTHER || packet == PQB_PACKET_CANCEL)
-        return pqb_socket_release(socket) ? 0 : write_held(socket, part, parts, result);
+        return pqb_socket_release(socket, socket->fd) ? 0 : write_held(socket, part, parts, result);
     write_held(socket, part, parts, result);
     decide(socket);
     return 1;
@@ -168,7 +173,7 @@ static int write_first(struct pqb_socket *socket, const struct iovec *part, int 
 static void decide_data(struct pqb_socket *socket)
 {
     if (pqb_protocol_tls_is_cancel(&socket->tls))
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
     else
         take(socket);
 }
@@ -200,7 +205,7 @@ static int write_tls(struct pqb_socket *socket, const struct iovec *part, int pa
     *result = (ssize_t)pqb_parts_length(part, parts);
     pqb_bytes_drop(held, passing);
     if (socket->tls.is_lost)
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
     else if (socket->tls.data)
         decide_data(socket);
     return 1;
@@ -249,7 +254,7 @@ static int write_asked(struct pqb_socket *socket, const struct iovec *part, int 
             return write_gss(socket, part, parts, result);
         /* fall through */
     case PQB_PACKET_CANCEL:
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
         return 0;
     case PQB_PACKET_MORE:
     case PQB_PACKET_STARTUP:
@@ -259,7 +264,7 @@ static int write_asked(struct pqb_socket *socket, const struct iovec *part, int 
     if (!whole || socket->held.length < whole)
         return 1;
     if (!read_startup(socket, whole)) {
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
         return 1;
     }
     rewrite_startup(socket, whole);

@@ -328,7 +328,7 @@ static int write_once(int fd, const struct iovec *part, int parts, int is_plain,
         return 0;
     struct pqb_socket *socket = socket_at(fd);
     if (socket && socket->state == PQB_SOCKET_FIRST && !is_plain)
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
     else if (socket)
         is_handled = pqb_opening_write(socket, part, parts, result);
     if (!is_handled || *result >= 0)

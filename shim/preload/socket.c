@@ -230,9 +230,9 @@ void pqb_socket_start(struct pqb_socket *socket, int fd)
     }
 }
 
-int pqb_socket_release(struct pqb_socket *socket)
+int pqb_socket_release(struct pqb_socket *socket, int fd)
 {
-    int failure = pqb_socket_flush(socket, socket->fd);
+    int failure = pqb_socket_flush(socket, fd);
     pqb_socket_end_claim(socket);
     if (failure == EAGAIN) {
         pqb_socket_enter(socket, PQB_SOCKET_STARTING);
@@ -246,7 +246,7 @@ int pqb_socket_release(struct pqb_socket *socket)
 void pqb_socket_let_go(struct pqb_socket *socket)
 {
     if (socket->state == PQB_SOCKET_FIRST)
-        pqb_socket_release(socket);
+        pqb_socket_release(socket, socket->fd);
 }
 
 int pqb_socket_shut_later(struct pqb_socket *socket)

@@ -45,8 +45,7 @@ struct pqb_socket {
     enum pqb_socket_state state;
     char *server; /* the key */
     enum pqb_deferral deferred;
-    uint64_t
-        silent_until; /* if the client has written nothing by then, it is not put off any more */
+    uint64_t silent_until; /* a client that has not gone on by then will not; 0 = it may */
     struct sockaddr_storage address; /* it is connected to, whatever the kernel says meanwhile */
     socklen_t address_length;
     /* Its own claim, or that of a front-door connection (side.h), which then is not NULL. */
@@ -114,7 +113,7 @@ void pqb_socket_start(struct pqb_socket *socket, int fd);
 
 /* It is none of ours: what was held goes out first. 0 if that is not done yet, and what the client
  * writes now must come behind. */
-int pqb_socket_release(struct pqb_socket *socket);
+int pqb_socket_release(struct pqb_socket *socket, int fd);
 
 /* Encrypted from here on: that it is open, and nothing else, can be told. */
 void pqb_socket_veil(struct pqb_socket *socket);

@@ -154,6 +154,21 @@ Test(sockets_writing, what_might_become_a_packet_and_does_not)
     cr_assert_eq(ground_claims(), 0);
 }
 
+Test(sockets_writing, the_beginning_of_a_packet_and_then_silence)
+{
+    struct echo echo = sockets_echo();
+    struct guest *guest =
+        sockets_start(WORDS(ground_text("PQBUDGET_PORTS=%d", echo.port)),
+                      "socket %d connect bytes 000000 by write 9 byte bytes 10 by write 9 byte "
+                      "close socket %d connect bytes 1603 by write 9 byte",
+                      echo.port, echo.port);
+    static const char *const echoed[] = {"", "", "\x16"};
+    for (unsigned i = 0; i < 3; i++)
+        hear(guest, echoed[i]);
+    content(guest);
+    cr_assert_eq(ground_claims(), 0);
+}
+
 /* Who says all he has to say, and no more, is answered all the same. */
 Test(sockets_writing, half_closed_while_held)
 {
