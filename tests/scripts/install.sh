@@ -18,9 +18,11 @@ wanted=$(
 755 bin/pqbudget
 755 bin/pqbudget-run
 644 lib/libpqbudget.so
+644 share/bash-completion/completions/pqbudget
 644 share/pkgconfig/pqbudget.pc
 644 share/pqbudget/alerts.yml
 644 share/pqbudget/dashboard.json
+644 share/zsh/site-functions/_pqbudget
 FILES
 )
 root="$temp/a root"
