@@ -25,6 +25,7 @@ struct pqb_call {
     char **argv;          /* from the verb on */
     const char *conninfo; /* NULL = none was given */
     enum pqb_exit end;    /* what to exit with when pqb_call_option returned PQB_CALL_END */
+    int ignored_pipe;     /* the caller ignores SIGPIPE, and so does what is run for him */
 };
 
 enum { PQB_CALL_DONE = -1, PQB_CALL_END = -2 };

@@ -13,9 +13,19 @@
 #define VERSION "0.1.0"
 
 static const struct pqb_verb *const verbs[] = {
-    &pqb_verb_status, &pqb_verb_top,    &pqb_verb_set,    &pqb_verb_pause,
-    &pqb_verb_resume, &pqb_verb_events, &pqb_verb_health, &pqb_verb_metrics,
-    &pqb_verb_plan,   &pqb_verb_serve,  &pqb_verb_reset,  NULL,
+    &pqb_verb_status,
+    &pqb_verb_top,
+    &pqb_verb_set,
+    &pqb_verb_pause,
+    &pqb_verb_resume,
+    &pqb_verb_events,
+    &pqb_verb_health,
+    &pqb_verb_metrics,
+    &pqb_verb_plan,
+    &pqb_verb_serve,
+    &pqb_verb_reset,
+    &pqb_verb_run,
+    NULL,
 };
 
 static const struct pqb_verb *find_verb(const char *name)
@@ -110,7 +120,7 @@ static void fill_standard_descriptors(void)
     for (int fd = 0; fd < 3; fd++)
         if (fcntl(fd, F_GETFD) < 0)
             /* The wrong way round, so that using it fails as it should. */
-            (void)!open("/dev/null", fd ? O_RDONLY : O_WRONLY);
+            (void)!open("/dev/null", (fd ? O_RDONLY : O_WRONLY) | O_CLOEXEC);
 }
 
 /* Somebody cut the ledger short between our looking at its size and our reading it. */
@@ -133,7 +143,7 @@ int main(int argc, char **argv)
     int at = 0, answer;
     struct pqb_call call = {0};
     fill_standard_descriptors();
-    signal(SIGPIPE, SIG_IGN);
+    call.ignored_pipe = signal(SIGPIPE, SIG_IGN) == SIG_IGN;
     signal(SIGBUS, on_truncation);
     pqb_text_start();
 

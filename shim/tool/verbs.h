@@ -15,5 +15,6 @@ extern const struct pqb_verb pqb_verb_metrics;
 extern const struct pqb_verb pqb_verb_plan;
 extern const struct pqb_verb pqb_verb_serve;
 extern const struct pqb_verb pqb_verb_reset;
+extern const struct pqb_verb pqb_verb_run;
 
 #endif
