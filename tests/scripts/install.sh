@@ -19,6 +19,7 @@ wanted=$(
 755 bin/pqbudget-run
 644 lib/libpqbudget.so
 644 share/bash-completion/completions/pqbudget
+644 share/bash-completion/completions/pqbudget-run
 644 share/pkgconfig/pqbudget.pc
 644 share/pqbudget/alerts.yml
 644 share/pqbudget/dashboard.json
@@ -51,3 +52,5 @@ expect "library, moved" "$prefix/lib/libpqbudget.so" "$library"
 tool=$prefix/bin/pqbudget
 expect "an answer" 1 "$(LD_PRELOAD=$library psql -XqAtd "$url" -c 'SELECT 1')"
 expect_state "s['server'] == '$here' and s['granted_total'] == 1 and s['used'] == 0"
+# shellcheck disable=SC2016 # the inner shell's
+expect "the wrapper's library" "$library" "$("$prefix/bin/pqbudget-run" -q sh -c 'echo "$LD_PRELOAD"')"
