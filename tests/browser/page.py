@@ -185,10 +185,19 @@ def look(browser, scene, folder):
         *[[app, "0", "none", "0", "1"] for app in ["late", "migrate"]]], page.rows("Applications")
     assert sorted(row[1] for row in page.rows("Queue")) == ["late", "migrate", "web"]
     assert [row[0] for row in page.rows("Queue")] == ["1", "2", "3"]
-    assert len(page.rows("Holders")) == 40 and page.rows("Holders")[0][1] == "web"
+    assert len(page.rows("Holders")) == 25 and page.rows("Holders")[0][1] == "web"
+    assert page.rows("Holders")[0][-1].startswith("client --quiet"), page.rows("Holders")[0]
+    page.press("Show all 40")
+    assert len(page.rows("Holders")) == 40
     assert browser.title == f"40/40 {SERVER} – pqbudget", browser.title
     page.until("a curve", lambda: browser.execute_script(
         "return document.querySelector('.curve').getAttribute('d')").count("L") >= 2)
+
+    # What is selected stays so while the page goes on.
+    pid, age = page.rows("Holders")[0][3], page.rows("Holders")[0][2]
+    browser.execute_script("getSelection().selectAllChildren(document.querySelectorAll('table')[2].tBodies[0].rows[0].cells[3])")
+    page.until("a later look", lambda: page.rows("Holders")[0][2] != age)
+    assert browser.execute_script("return String(getSelection())") == pid
 
     page.press("Application")
     assert [row[1] for row in page.rows("Holders")][:5] == ["bot"] * 4 + ["jobs"]
@@ -205,7 +214,7 @@ def look(browser, scene, folder):
     page.press("Age")
 
     for scheme in ["light", "dark"]:
-        for width in [1280, 800, 400, 320]:
+        for width in [1280, 800, 375, 320]:
             page.set_size(width, 900, scheme)
             assert page.overflow() <= 0, f"{width} pixels are {page.overflow()} too few"
             page.shoot(folder / f"{scheme}-{width}.png")
@@ -219,6 +228,7 @@ def live(browser, scene, folder):
     scene.serve()
     page = Page(browser, scene)
     page.until_state("no ledger")
+    page.shoot(folder / "none.png")
     assert "Nothing to show: there is no ledger" in page.text("#notice")[0]
     scene.tool("set", "--server", SERVER, "--new", "--limit", "10")
     page.until("an empty server", lambda: page.text(".used") == ["0 of 10 in use"])
@@ -274,12 +284,31 @@ def many(browser, scene, folder):
     scene.hold(6, "--wait", "forever")
     page = Page(browser, scene)
     page.until("all of them", lambda: page.text(".used") == ["4090 of 4090 in use"])
-    assert len(page.rows("Holders")) == 50
+    assert len(page.rows("Holders")) == 25
     page.press("Show all 4090")
     assert len(page.rows("Holders")) == 4090
-    page.press("Show the first 50")
-    page.until("fewer", lambda: len(page.rows("Holders")) == 50)
+    page.press("Show the first 25")
+    page.until("fewer", lambda: len(page.rows("Holders")) == 25)
     page.shoot(folder / "many.png")
+
+
+def crowd(browser, scene, folder):
+    """Twenty applications, some with long names in many scripts."""
+    scene.serve()
+    scene.tool("set", "--server", SERVER, "--new", "--limit", "100", "--reserve", "4")
+    names = ["größe-und-maß-abrechnungsdienst-nachtlauf", "請求書の夜間バッチ処理サービス", "خدمة-الفواتير-الليلية", "🐘-elephants",
+             "ночной-пересчёт-складских-остатков"] + [f"service-{n:02}" for n in range(15)]
+    for n, app in enumerate(names):
+        scene.hold(7 - n // 3, "--app", app, "--database", "warehouse-" + app, "--user", app)
+    page = Page(browser, scene)
+    page.until("all of them", lambda: len(page.rows("Applications")) == 20)
+    assert set(names[:4]) <= {row[0] for row in page.rows("Applications")}, page.rows("Applications")
+    assert page.inside(".used.warn") == ["83 of 100 in use"], page.inside(".used")
+    for scheme in ["light", "dark"]:
+        for width in [1280, 375]:
+            page.set_size(width, 900, scheme)
+            assert page.overflow() <= 0, f"{width} pixels are {page.overflow()} too few"
+            page.shoot(folder / f"crowd-{scheme}-{width}.png")
 
 
 def is_alone(browser, scene):
@@ -298,7 +327,7 @@ def is_alone(browser, scene):
 def main():
     folder = pathlib.Path(sys.argv[1])
     passed = failed = 0
-    for number, test in enumerate([look, live, odd, many]):
+    for number, test in enumerate([look, live, odd, many, crowd]):
         scene, browser = Scene(number), open_browser()
         try:
             test(browser, scene, folder)
