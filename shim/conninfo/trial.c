@@ -301,10 +301,9 @@ struct pqb_decision pqb_trial_judge(struct pqb_trial *trial, const struct pqb_pi
 {
     struct pqb_decision decision = {PQB_RULING_STAYS, piece->keyword, "", 1};
     int known = is_known(trial, piece->keyword);
-    const struct pqb_foreign *foreign = pqb_foreign_find(piece->keyword);
     if (!piece->value) {
         /* Not even a form that libpq takes; what asks for nothing goes all the same. */
-        if (!known && foreign->kind == PQB_FOREIGN_DROPPED)
+        if (!known && pqb_foreign_find(piece->keyword)->kind == PQB_FOREIGN_DROPPED)
             decision.ruling = PQB_RULING_GOES;
     } else if (known && !strcmp(piece->keyword, "connect_timeout")) {
         judge_connect_timeout(piece->value, 0, &decision);
@@ -312,6 +311,7 @@ struct pqb_decision pqb_trial_judge(struct pqb_trial *trial, const struct pqb_pi
     } else if (known && !strcmp(piece->keyword, "sslcert")) {
         judge_sslcert(trial, piece, &decision);
     } else if (!known && !is_libpqs_ssl(trial, piece)) {
+        const struct pqb_foreign *foreign = pqb_foreign_find(piece->keyword);
         judge_foreign(trial, piece, foreign, &decision);
         if (foreign->kind == PQB_FOREIGN_CONNECT_TIMEOUT)
             decision.keeps_value = decision.ruling == PQB_RULING_STAYS;
