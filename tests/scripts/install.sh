@@ -20,6 +20,9 @@ wanted=$(
 644 lib/libpqbudget.so
 644 share/bash-completion/completions/pqbudget
 644 share/bash-completion/completions/pqbudget-run
+644 share/man/man1/pqbudget-run.1
+644 share/man/man1/pqbudget.1
+644 share/man/man7/libpqbudget.7
 644 share/pkgconfig/pqbudget.pc
 644 share/pqbudget/alerts.yml
 644 share/pqbudget/dashboard.json
