@@ -99,6 +99,10 @@ static void copy_claim(const struct pqb_claim_row *row, uint64_t ctl, uint64_t n
         .wait_ns =
             pqb_ctl_state(ctl) == PQB_CLAIM_WAITING ? since(row->asked_at, now) : row->waited,
     };
+    /* In this order: the place is written before the cookie. */
+    to->socket_cookie = atomic_load(&row->socket_cookie);
+    if (to->socket_cookie)
+        to->socket_place = row->socket_place;
     text_copy(to->application_name, row->application_name, sizeof row->application_name);
     text_copy(to->user, row->user, sizeof row->user);
     text_copy(to->database, row->database, sizeof row->database);
@@ -187,6 +191,7 @@ enum pqb_status pqb_snapshot_take(struct pqb_region *region, struct pqb_snapshot
         return PQB_NO_MEMORY;
     }
     snprintf(snapshot->path, sizeof snapshot->path, "%s", region->path);
+    snapshot->created_at_ns = region->map->header.created_at_ns;
     pqb_tick_look(region, PQB_CLAIMS);
     for (unsigned tries = 0; tries < TRIES && !snapshot->consistent; tries++) {
         if (tries)

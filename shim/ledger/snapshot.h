@@ -19,6 +19,8 @@ struct pqb_snapshot_claim {
     uint64_t age_ns;     /* since it was asked for */
     uint64_t state_ns;   /* since its state began */
     uint64_t wait_ns;    /* in the queue, also if it is still there */
+    uint64_t socket_cookie; /* of the socket door's: 0 = not known, and then there is no place */
+    struct pqb_socket_place socket_place;
     char application_name[65];
     char user[41];
     char database[41];
@@ -45,6 +47,7 @@ struct pqb_snapshot_server {
 
 struct pqb_snapshot {
     char path[PQB_REGION_PATH];
+    uint64_t created_at_ns; /* the ledger; CLOCK_REALTIME */
     int consistent; /* no grant happened while it was copied: the counts held at one instant */
     unsigned servers, apps, claims;
     struct pqb_snapshot_server *server;

@@ -1,12 +1,15 @@
 /* snapshot.c: what a reader sees. */
 #include "ledger/snapshot.h"
 #include "ledger/ending.h"
+#include "ledger/os.h"
 #include "ledger/steer.h"
 #include "ledger/tick.h"
 #include "support/support.h"
 
 #include <criterion/criterion.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct pqb_ledger ledger;
@@ -92,6 +95,35 @@ Test(snapshot, shows_every_claim_by_server_and_ticket)
     cr_assert_eq(snapshot.claims, 0);
     cr_assert_eq(snapshot.server[0].timeout_total, 2);
     cr_assert_eq(snapshot.server[1].refused_total, 1);
+}
+
+Test(snapshot, says_by_which_socket)
+{
+    struct pqb_claim claim[2];
+    int pair[2];
+    uint64_t cookie = 0;
+    socklen_t size = sizeof cookie;
+    struct stat status;
+    cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    cr_assert_eq(getsockopt(pair[0], SOL_SOCKET, SO_COOKIE, &cookie, &size), 0);
+    cr_assert_eq(fstat(pair[0], &status), 0);
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(support_hold(&ledger, &request, 0, &claim[i]), PQB_OK);
+    pqb_claim_socket(&claim[1], pair[0], cookie);
+    look();
+    cr_assert_eq(snapshot.claim[0].socket_cookie, 0);
+    cr_assert_eq(snapshot.claim[1].socket_cookie, cookie);
+    cr_assert_eq(snapshot.claim[1].socket_place.family, AF_UNIX);
+    cr_assert_eq(snapshot.claim[1].socket_place.local[0], status.st_ino);
+    for (unsigned i = 0; i < 2; i++)
+        pqb_claim_give(&claim[i], PQB_END_CLOSED);
+}
+
+Test(snapshot, says_since_when_there_is_a_ledger)
+{
+    look();
+    cr_assert_leq(snapshot.created_at_ns, pqb_now_real());
+    cr_assert_geq(snapshot.created_at_ns + 600 * PQB_SECOND, pqb_now_real());
 }
 
 Test(snapshot, does_not_show_the_dead)
