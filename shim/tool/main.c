@@ -13,19 +13,13 @@
 #define VERSION "0.1.0"
 
 static const struct pqb_verb *const verbs[] = {
-    &pqb_verb_status,
-    &pqb_verb_top,
-    &pqb_verb_set,
-    &pqb_verb_pause,
-    &pqb_verb_resume,
-    &pqb_verb_events,
-    &pqb_verb_health,
-    &pqb_verb_metrics,
-    &pqb_verb_plan,
-    &pqb_verb_serve,
-    &pqb_verb_reset,
-    &pqb_verb_run,
-    NULL,
+    &pqb_verb_status, &pqb_verb_top,
+    &pqb_verb_set,    &pqb_verb_pause,
+    &pqb_verb_resume, &pqb_verb_events,
+    &pqb_verb_health, &pqb_verb_metrics,
+    &pqb_verb_plan,   &pqb_verb_doctor,
+    &pqb_verb_serve,  &pqb_verb_reset,
+    &pqb_verb_run,    NULL,
 };
 
 static const struct pqb_verb *find_verb(const char *name)

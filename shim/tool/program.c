@@ -35,16 +35,17 @@ static ssize_t read_file(int32_t pid, const char *file, char *to, size_t capacit
 /* All of it as one text, NULL if it can't be read. */
 static char *read_whole(int32_t pid, const char *file, size_t *length)
 {
-    char *text = malloc(FILE_MOST + 1);
-    ssize_t got = text ? read_file(pid, file, text, FILE_MOST) : -1;
-    if (got < 0) {
-        free(text);
-        return NULL;
+    char *buffer = malloc(FILE_MOST), *text = NULL;
+    ssize_t got = buffer ? read_file(pid, file, buffer, FILE_MOST) : -1;
+    if (got >= 0)
+        text = malloc((size_t)got + 1);
+    if (text) {
+        memcpy(text, buffer, (size_t)got);
+        text[got] = 0;
+        *length = (size_t)got;
     }
-    text[got] = 0;
-    *length = (size_t)got;
-    char *fitted = realloc(text, (size_t)got + 1);
-    return fitted ? fitted : text;
+    free(buffer);
+    return text;
 }
 
 /* A process that has no command line (a kernel's thread, one that ends) has a name. */

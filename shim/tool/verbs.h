@@ -13,6 +13,7 @@ extern const struct pqb_verb pqb_verb_events;
 extern const struct pqb_verb pqb_verb_health;
 extern const struct pqb_verb pqb_verb_metrics;
 extern const struct pqb_verb pqb_verb_plan;
+extern const struct pqb_verb pqb_verb_doctor;
 extern const struct pqb_verb pqb_verb_serve;
 extern const struct pqb_verb pqb_verb_reset;
 extern const struct pqb_verb pqb_verb_run;

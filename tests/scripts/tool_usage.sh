@@ -12,7 +12,7 @@ refuses 2 "unknown option '-x'" -x status
 refuses 2 '--ledger wants' --ledger
 refuses 2 '--ledger wants' --ledger ''
 refuses 2 '--ledger wants' status --ledger=
-verbs=(status top set pause resume events health metrics plan serve reset)
+verbs=(status top set pause resume events health metrics plan doctor serve reset)
 for verb in "${verbs[@]}"; do
     # Of health 2 is an answer.
     wrong=2
