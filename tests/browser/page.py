@@ -87,6 +87,7 @@ class Page:
 
     def __init__(self, browser, scene):
         self.browser, self.scene = browser, scene
+        self.set_size(1280, 900, "light")
         browser.get(f"http://{scene.address}/")
 
     def text(self, selector):
@@ -220,7 +221,6 @@ def look(browser, scene, folder):
             page.shoot(folder / f"{scheme}-{width}.png")
         least, where = contrast(page)
         assert least >= 4.5, f"contrast {least:.2f} in {scheme}: {where}"
-    page.set_size(1280, 900, "light")
 
 
 def live(browser, scene, folder):
@@ -326,20 +326,29 @@ def is_alone(browser, scene):
 
 def main():
     folder = pathlib.Path(sys.argv[1])
+    # Whoever ends us early ends with us what we have started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     passed = failed = 0
-    for number, test in enumerate([look, live, odd, many, crowd]):
-        scene, browser = Scene(number), open_browser()
-        try:
-            test(browser, scene, folder)
-            is_alone(browser, scene)
-            passed += 1
-            print(f"  ok    page: {test.__name__}", flush=True)
-        except Exception:
-            failed += 1
-            print(f"  FAIL  page: {test.__name__}\n{traceback.format_exc()}", flush=True)
-        finally:
-            browser.quit()
-            scene.end()
+    browser = open_browser()
+    try:
+        for number, test in enumerate([look, live, odd, many, crowd]):
+            scene = Scene(number)
+            try:
+                test(browser, scene, folder)
+                is_alone(browser, scene)
+                passed += 1
+                print(f"  ok    page: {test.__name__}", flush=True)
+            except Exception:
+                failed += 1
+                print(f"  FAIL  page: {test.__name__}\n{traceback.format_exc()}", flush=True)
+            finally:
+                scene.end()
+            # The next one finds nothing of this one.
+            browser.get("about:blank")
+            browser.get_log("performance")
+            browser.get_log("browser")
+    finally:
+        browser.quit()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 
