@@ -24,8 +24,10 @@ wanted=$(
 644 share/man/man1/pqbudget.1
 644 share/man/man7/libpqbudget.7
 644 share/pkgconfig/pqbudget.pc
+644 share/pqbudget/Dockerfile
 644 share/pqbudget/alerts.yml
 644 share/pqbudget/dashboard.json
+644 share/pqbudget/service.conf
 644 share/zsh/site-functions/_pqbudget
 FILES
 )
