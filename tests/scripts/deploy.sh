@@ -42,8 +42,7 @@ needed=$(readelf -d "$tool" | sed -nE 's/.*NEEDED.*\[(lib[a-z]+)\.so\.([0-9]+)\]
 grep -q "^# .*apt-get install .* $needed  *# of the tool only" "$dockerfile" || fail "the tool needs $needed"
 expect "where the library is" "$library $library" "$(grep -ohE 'LD_PRELOAD=\S+' "$dropin" "$dockerfile" | cut -d = -f 2 | paste -sd ' ')"
 
-# The rest takes users that are not this one.
-[ "$(id -u)" = 0 ] || exit 0
+[ "$(id -u)" = 0 ] || skip "only root has other users, for the ledger of a group, and containers"
 
 # Two users and the ledger of their group; a third who is not of it.
 cp "$tool" "$PQB_TEST_BUILD/helpers/client" "$temp"
@@ -69,7 +68,7 @@ tool=$(as 61004 61004 pqbudget)
 refuses 3 "cannot open $temp/group/ledger: Permission denied" status
 
 # What containers share, and what not: their clients are in namespaces of their own.
-unshare --mount --pid --net true 2>/dev/null || exit 0
+unshare --mount --pid --net true 2>/dev/null || skip "no namespaces to be had, for containers"
 tool=$temp/pqbudget PQBUDGET_LEDGER=tool.$$
 
 # contain COMMAND: makes a client that is in such, after that command
