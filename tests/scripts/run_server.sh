@@ -75,7 +75,10 @@ waiting up to 3s; ledger"
     PQBUDGET_LIMIT=6 DATABASE_URL=$url gives 0 "6/" sh -c 'echo "$PQBUDGET_LIMIT/${PQBUDGET_RESERVE-}"'
     DATABASE_URL="$url?pgbouncer=true" gives 0 "/" sh -c 'echo "${PQBUDGET_LIMIT-}/${PQBUDGET_RESERVE-}"'
     says 'a pooler, which has limits of its own'
-    DATABASE_URL=postgresql://h:6432/d gives 0 "/" sh -c 'echo "${PQBUDGET_LIMIT-}/${PQBUDGET_RESERVE-}"'
+    for pooler in postgresql://h:6432/d 'postgresql://u@h:6543?sslmode=disable' 'port=6432 host=h' 'host=h port=6543'; do
+        DATABASE_URL=$pooler gives 0 "/" sh -c 'echo "${PQBUDGET_LIMIT-}/${PQBUDGET_RESERVE-}"'
+        says 'a pooler'
+    done
     [ ! -e "$ledger" ] || fail "$shell: there is a ledger"
 
     # A server that is down or refuses, or what is no server: a line, and the defaults.

@@ -12,7 +12,11 @@ for shell in "${shells[@]}"; do
     refuses 2 'no command' -n 5 --
     refuses 2 "unknown option '-Z'" -Z true
     refuses 2 "unknown option '--frob'" --frob true
+    refuses 2 "unknown option '--frob'" --frob=1 true
+    refuses 2 "unknown option '-Z'" -qZ5 true
     refuses 2 '-n needs a value' -n
+    refuses 2 '-n needs a value' -qn
+    refuses 2 'no command' -qn5
     for option in n p w y a L; do
         refuses 2 "-$option wants .*" "-$option" '' true
     done
@@ -29,8 +33,8 @@ for shell in "${shells[@]}"; do
     for name in ../escape .hidden 'a b' a/b 'ü'; do
         refuses 2 '-L wants' -L "$name" true
     done
-    refuses 2 '-L wants' --ledger ../escape true
-    refuses 2 '-L wants' --ledger= true
+    refuses 2 '--ledger wants' --ledger ../escape true
+    refuses 2 '--ledger wants' --ledger= true
     refuses 2 '--ledger needs a value' --ledger
     refuses 2 'no command' --ledger x
     refuses 2 "cannot read the env file '$temp/none'" -e "$temp/none" true
@@ -56,6 +60,8 @@ PQBUDGET_WAIT=500ms PQBUDGET_YIELD=30s" -n 010 -p3 -w 500ms -y 30s -a 'my app' -
     gives 0 "PQBUDGET_LEDGER=/tmp/x y PQBUDGET_LIMIT=none PQBUDGET_WAIT=inf PQBUDGET_YIELD=off" \
         -n none -w inf -y off -L '/tmp/x y' -q sh -c "$settings"
     expect "what -q says" "" "$(cat "$temp/err")"
+    gives 0 '5 -7' -qqn5 -aq -q sh -c 'echo "$PQBUDGET_LIMIT $1"' sh -7
+    gives 0 "$(cat "$temp/help")" -qhn5
     gives 0 one -q --ledger one sh -c 'echo "$PQBUDGET_LEDGER"'
     gives 0 'two 5' -L one --ledger='two' -q -n 5 -- sh -c 'echo "$PQBUDGET_LEDGER $PQBUDGET_LIMIT"'
     gives 0 'a b' -q sh -c 'echo "$@"' --ledger a b
