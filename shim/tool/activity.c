@@ -151,6 +151,58 @@ enum pqb_status pqb_activity_last(struct pqb_database *database, struct pqb_acti
     return PQB_OK;
 }
 
+/* ---- where it can't be asked ---- */
+
+int pqb_activity_is_socket(const struct pqb_activity *activity, const char *name)
+{
+    char file[32];
+    int file_length = snprintf(file, sizeof file, "/.s.PGSQL.%u", activity->port);
+    size_t length = strlen(name), folder = length - (size_t)file_length;
+    if (length < (size_t)file_length || strcmp(name + folder, file) != 0)
+        return 0;
+    const char *at = activity->folders;
+    for (size_t word; *at; at += word + strspn(at + word, ", \"")) {
+        word = strcspn(at, ", \"");
+        if (word == folder && !memcmp(at, name, folder))
+            return 1;
+    }
+    return !*activity->folders;
+}
+
+static void see_tcp(const struct pqb_sockets *sockets, const struct pqb_sockets_tcp *end,
+                    struct pqb_backend *backend)
+{
+    const struct pqb_sockets_tcp *client = pqb_sockets_opposite(sockets, end);
+    *backend = (struct pqb_backend){.client = end->remote, .inode = client ? client->inode : 0};
+    inet_ntop(end->remote.family, end->remote.word, backend->client_text,
+              sizeof backend->client_text);
+}
+
+enum pqb_status pqb_activity_of_sockets(const struct pqb_sockets *sockets, unsigned port,
+                                        struct pqb_activity *activity)
+{
+    *activity = (struct pqb_activity){.port = port};
+    activity->backend =
+        calloc((size_t)sockets->tcps + sockets->locals + 1, sizeof *activity->backend);
+    if (!activity->backend)
+        return PQB_NO_MEMORY;
+    struct pqb_backend *next = activity->backend;
+    for (unsigned i = 0; i < sockets->tcps; i++)
+        if (sockets->tcp[i].local.port == port && !sockets->tcp[i].is_over)
+            see_tcp(sockets, &sockets->tcp[i], next++);
+    for (unsigned i = 0; i < sockets->locals; i++) {
+        const struct pqb_sockets_local *end = &sockets->local[i];
+        if (end->peer && pqb_activity_is_socket(activity, end->name))
+            *next++ = (struct pqb_backend){.is_unix = 1, .inode = end->peer};
+    }
+    activity->total = activity->backends = (unsigned)(next - activity->backend);
+    for (unsigned i = 0; i < activity->backends; i++)
+        activity->backend[i].age_ms = activity->backend[i].state_ms = PQB_ACTIVITY_UNTOLD;
+    return PQB_OK;
+}
+
+/* ---- finding ---- */
+
 static int by_pid(const void *left, const void *right)
 {
     const struct pqb_backend *a = left, *b = right;

@@ -10,11 +10,12 @@
 #define PQB_ACTIVITY_UNTOLD (-1ll)
 
 struct pqb_backend {
-    int32_t pid;
+    int32_t pid;               /* 0 = the server did not tell: only the socket was seen */
     int is_hidden;             /* another role's, and ours may not see more than whose it is */
     int is_unix;               /* its client came through a Unix socket */
     struct pqb_address client; /* of TCP; family 0 = none, or hidden */
     char client_text[48];
+    uint32_t inode; /* of its client's socket, where that is seen; else 0 */
     char database[PQB_ACTIVITY_NAME], user[PQB_ACTIVITY_NAME], name[PQB_ACTIVITY_NAME];
     char state[32];             /* "" = hidden */
     long long age_ms, state_ms; /* since it began, since its state did; or PQB_ACTIVITY_UNTOLD */
@@ -41,6 +42,16 @@ enum pqb_status pqb_activity_take(struct pqb_database *database, struct pqb_acti
  * are left. */
 enum pqb_status pqb_activity_last(struct pqb_database *database, struct pqb_activity *activity,
                                   struct pqb_error *error) __attribute__((warn_unused_result));
+
+/* What this machine's sockets tell of a server at that port that can't be asked. It is not much:
+ * whom they lead to. PQB_OK or PQB_NO_MEMORY. */
+enum pqb_status pqb_activity_of_sockets(const struct pqb_sockets *sockets, unsigned port,
+                                        struct pqb_activity *activity)
+    __attribute__((warn_unused_result));
+
+/* Is that the name of a Unix socket that the server listens at? In any folder, if it does not say
+ * which are its own. */
+int pqb_activity_is_socket(const struct pqb_activity *activity, const char *name);
 
 /* NULL if there is none. */
 struct pqb_backend *pqb_activity_find(const struct pqb_activity *activity, int32_t pid);

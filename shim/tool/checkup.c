@@ -163,6 +163,26 @@ static void look_at_ledger(struct pqb_checkup *checkup, struct pqb_snapshot *sna
         *snapshot = (struct pqb_snapshot){0};
 }
 
+/* Of the last entry of a server's key. */
+static unsigned port_of(const char *key)
+{
+    const char *colon = strrchr(key, ':');
+    return colon ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+/* A server that lets nobody in any more still has its clients: of one on this machine they are to
+ * be seen. */
+static enum pqb_status look_from_outside(struct pqb_checkup *checkup, struct pqb_sockets *sockets)
+{
+    int is_near = pqb_server_is_loopback(checkup->server) || *checkup->server == '/';
+    enum pqb_status status = is_near ? pqb_sockets_take(sockets, &checkup->sockets_error) : PQB_OK;
+    checkup->has_sockets = is_near && !status;
+    look_at_ledger(checkup, &checkup->snapshot);
+    if (status == PQB_NO_MEMORY || !checkup->has_sockets)
+        return status == PQB_NO_MEMORY ? status : PQB_OK;
+    return pqb_activity_of_sockets(sockets, port_of(checkup->server), &checkup->activity);
+}
+
 /* The ledger is copied while the server has the backends that it has before and after: each of
  * them had its claim, if it has any, when it was copied. */
 static enum pqb_status look(struct pqb_checkup *checkup, struct pqb_database *database,
@@ -201,8 +221,7 @@ enum pqb_status pqb_checkup_make(const char *conninfo, const char *path,
     look_at_ledger(checkup, &earlier);
     if (status) {
         checkup->server_status = status;
-        look_at_ledger(checkup, &checkup->snapshot);
-        status = PQB_OK;
+        status = look_from_outside(checkup, &sockets);
     } else {
         status = look(checkup, &database, &sockets);
     }

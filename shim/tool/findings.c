@@ -57,7 +57,7 @@ struct pqb_census pqb_census_of(const struct pqb_checkup *checkup)
         census.kind[pqb_why_words(one->why)->kind]++;
         census.why[one->why]++;
         census.hidden += (unsigned)one->backend->is_hidden;
-        census.nameless += !*one->backend->name;
+        census.nameless += one->backend->pid && !*one->backend->name;
         count_state(&census, one->backend);
     }
     return census;
@@ -150,7 +150,7 @@ static void check_library(const struct pqb_checkup *checkup, struct pqb_findings
     struct pqb_finding *finding;
     unsigned replaced = 0;
     if (!has_library()) {
-        finding = add(findings, "no_library", PQB_LEVEL_WARNING, 1,
+        finding = add(findings, "not_installed", PQB_LEVEL_WARNING, 1,
                       "there is no " PQB_PROGRAM_LIBRARY " beside this tool, nor in ../lib");
         REMEDY(finding, "\"make install\" puts both where they belong");
     }
@@ -228,9 +228,11 @@ static void name_case(const struct pqb_case *one, unsigned count, char *to, size
         length = snprintf(to, capacity, "uid %u", (unsigned)one->uid);
     else if (*one->backend->client_text)
         length = snprintf(to, capacity, "%s", one->backend->client_text);
-    else
+    else if (one->backend->pid)
         length =
             snprintf(to, capacity, "backend %d of %.40s", one->backend->pid, one->backend->user);
+    else
+        length = snprintf(to, capacity, "a Unix socket");
     if (count > 1 && (size_t)length < capacity)
         snprintf(to + length, capacity - (size_t)length, " x%u", count);
 }

@@ -105,7 +105,9 @@ static int add_tcp(struct pqb_sockets *sockets, const struct nlmsghdr *message)
         return 0;
     sockets->tcp = tcp;
     tcp += sockets->tcps++;
-    *tcp = (struct pqb_sockets_tcp){.inode = its->idiag_inode, .uid = its->idiag_uid};
+    *tcp = (struct pqb_sockets_tcp){.inode = its->idiag_inode,
+                                    .uid = its->idiag_uid,
+                                    .is_over = its->idiag_state != TCP_ESTABLISHED};
     set_address(&tcp->local, its->idiag_family, its->id.idiag_src, ntohs(its->id.idiag_sport));
     set_address(&tcp->remote, its->idiag_family, its->id.idiag_dst, ntohs(its->id.idiag_dport));
     return 1;

@@ -18,6 +18,7 @@ struct pqb_sockets_tcp {
     struct pqb_address local, remote;
     uint32_t inode; /* 0 = closed by all, and the kernel still says goodbye to the other end */
     uint32_t uid;
+    int is_over; /* one of its ends has been closed */
 };
 
 struct pqb_sockets_local {

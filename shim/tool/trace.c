@@ -69,29 +69,11 @@ static void trace_tcp_ends(const struct search *search)
     }
 }
 
-/* Is that the name of a socket that this server listens at? */
-static int is_servers(const struct search *search, const char *name)
-{
-    const struct pqb_activity *activity = search->activity;
-    char file[32];
-    int file_length = snprintf(file, sizeof file, "/.s.PGSQL.%u", activity->port);
-    size_t length = strlen(name), folder = length - (size_t)file_length;
-    if (length < (size_t)file_length || strcmp(name + folder, file) != 0)
-        return 0;
-    const char *at = activity->folders;
-    for (size_t word; *at; at += word + strspn(at + word, ", \"")) {
-        word = strcspn(at, ", \"");
-        if (word == folder && !memcmp(at, name, folder))
-            return 1;
-    }
-    return !*activity->folders;
-}
-
 static void trace_unix_ends(const struct search *search)
 {
     for (unsigned i = 0; i < search->sockets->locals; i++) {
         const struct pqb_sockets_local *end = &search->sockets->local[i];
-        if (!end->peer || !is_servers(search, end->name))
+        if (!end->peer || !pqb_activity_is_socket(search->activity, end->name))
             continue;
         const struct pqb_backend *backend = backend_of(search, end->inode);
         if (backend && (backend->is_unix || backend->is_hidden))
@@ -138,6 +120,8 @@ static void trace_clients(const struct search *search)
     for (unsigned i = 0; i < search->activity->backends; i++) {
         const struct pqb_backend *backend = &search->activity->backend[i];
         struct pqb_trace *trace = &search->trace[i];
+        if (backend->inode)
+            trace->inode = backend->inode;
         if (trace->inode)
             continue;
         trace->is_far |= is_far(search, backend);
@@ -186,13 +170,13 @@ static int knows(const struct search *search, unsigned way, const struct pqb_sna
     int is_own = claim->server == search->server;
     switch (way) {
     case 0:
-        return claim->backend_pid == backend->pid &&
+        return backend->pid && claim->backend_pid == backend->pid &&
                (is_own || is_behind(search, trace, claim->pid));
     case 1:
         return is_at(search, claim, backend, trace) &&
                (is_own || is_behind(search, trace, claim->pid));
-    default: /* the claim does not know its backend yet, or never will */
-        return is_own && claim->backend_pid <= 0 && !claim->socket_cookie &&
+    default: /* the claim does not know its backend yet, or never will; or we don't */
+        return is_own && (claim->backend_pid <= 0 || !backend->pid) && !claim->socket_cookie &&
                claim->state != PQB_CLAIM_WAITING && is_behind(search, trace, claim->pid);
     }
 }
@@ -241,7 +225,8 @@ static unsigned collect_owners(const struct search *search, int32_t *owner)
     unsigned count = 0;
     for (unsigned i = 0; i < search->sockets->locals; i++) {
         const struct pqb_sockets_local *end = &search->sockets->local[i];
-        if (!end->peer || !is_servers(search, end->name) || is_traced(search, end->peer))
+        if (!end->peer || !pqb_activity_is_socket(search->activity, end->name) ||
+            is_traced(search, end->peer))
             continue;
         owner[count] = pqb_sockets_owner(search->sockets, end->peer);
         count += owner[count] != (int32_t)getpid(); /* our own connection */

@@ -158,7 +158,8 @@ static void fill_line(const void *context, unsigned row, struct pqb_cell *cells)
     if (line->longest_ms >= 0)
         pqb_value_print_age(cells[LONGEST].text, sizeof cells->text,
                             (uint64_t)line->longest_ms * PQB_MS);
-    print_text(&cells[ROLE], one->backend->user);
+    if (one->backend->pid)
+        print_text(&cells[ROLE], one->backend->user);
     if (*app_of(one))
         print_text(&cells[NAME], line->has_one_name ? app_of(one) : "(several)");
     print_command(&cells[COMMAND], one);
@@ -185,8 +186,12 @@ static void print_head(const struct pqb_view_doctor *view, const struct pqb_scre
                  "%s",
                  checkup->server, activity->total, activity->max_connections, activity->reserved,
                  activity->version);
-        print_line(screen, PQB_BOLD, line, out);
+    } else {
+        snprintf(line, sizeof line,
+                 "server %s  can't be asked; %u connections are seen at its sockets",
+                 checkup->server, checkup->cases);
     }
+    print_line(screen, PQB_BOLD, line, out);
     print_line(screen, PQB_DIM, checkup->path, out);
     if (!server)
         return;
@@ -300,10 +305,6 @@ static void write_ledger(struct pqb_json *json, const struct pqb_checkup *checku
 static void write_census(struct pqb_json *json, const struct pqb_checkup *checkup,
                          const struct pqb_census *census)
 {
-    if (checkup->server_status) {
-        pqb_json_null(json, "connections");
-        return;
-    }
     pqb_json_open(json, "connections", '{');
     pqb_json_number(json, "total", checkup->activity.total);
     for (unsigned kind = 0; kind < PQB_KINDS; kind++)
@@ -358,7 +359,7 @@ static void write_case(struct pqb_json *json, const struct pqb_checkup *checkup,
     const struct pqb_backend *backend = one->backend;
     const struct pqb_why_words *words = pqb_why_words(one->why);
     pqb_json_open(json, NULL, '{');
-    pqb_json_number(json, "pid", (uint64_t)backend->pid);
+    write_pid(json, "pid", backend->pid);
     pqb_json_text(json, "kind", pqb_kind_name(words->kind));
     write_text(json, "why", one->why ? words->id : NULL);
     write_program(json, one->program);

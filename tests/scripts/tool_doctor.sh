@@ -251,7 +251,7 @@ everybody_goes
 # No server, no login, no sense. What there is in the ledger is told all the same, but for nonsense.
 hold 1 --server localhost:1
 examines 3 'j["server"]["server"] == "localhost:1" and "Connection refused" in j["server"]["error"] and
-    n is None and len(j["claims"]) == 1 and j["ledger"]["used"] == 1 and not j["backends"]' \
+    not n["total"] and len(j["claims"]) == 1 and j["ledger"]["used"] == 1 and not j["backends"]' \
     "postgresql://u:sEcret@127.0.0.1:1/db"
 expect "complaint" 1 "$(grep -c '^pqbudget: cannot ask the server: .*Connection refused' "$temp/err")"
 says '^ledger localhost:1  1 used'
@@ -262,6 +262,19 @@ examines 3 '"role \"nosuch\" does not exist" in j["server"]["error"]' "postgresq
 refuses 2 'that is no connection string: ' doctor "user=nosuch sEcret"
 refuses 2 "doctor: unexpected argument 'b'" doctor a b
 DATABASE_URL="$url?connection_limit=3&schema=web" examines 0 'not f'
+
+# Full, which is when one asks: who has the connections is seen at the sockets.
+accepts set --server "$here" --limit 17
+nobody=postgresql://nobody@$PGHOST:$PGPORT/postgres
+keep 9 LD_PRELOAD="$library"
+meet -- --count 7
+meet -- --unix
+examines 3 '"53300" in j["server"]["error"] and (n["total"], n["managed"], n["unmanaged"]) == (17, 9, 8) and
+    all(x["pid"] is None for x in j["backends"]) and f["not_preloaded"]["count"] == 8 and len(f) == 1 and
+    [x["process"]["pid"] for x in j["backends"] if x["unix_socket"]] == ['"${pids[-1]}"'] and not j["claims"]' "$nobody"
+says "^server $here  can't be asked; 17 connections are seen at its sockets"
+says "^  managed +${pids[-3]} +[^ ]+ +9 +0 "
+everybody_goes
 
 # A ledger that can't be used.
 printf garbage >"$temp/garbage" && chmod 600 "$temp/garbage"

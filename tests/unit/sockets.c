@@ -71,7 +71,13 @@ static void finds(union address *address, socklen_t size, const char *host)
     cr_assert_eq(tcp->remote.port, port_of(server));
     cr_assert_eq(pqb_sockets_opposite(&sockets, tcp)->inode, inode_of(server));
     cr_assert_eq(pqb_sockets_owner(&sockets, tcp->inode), getpid());
+    cr_assert_not(tcp->is_over);
+    uint32_t inode = inode_of(server);
     close(client);
+    pqb_sockets_free(&sockets);
+    look();
+    for (unsigned i = 0; i < sockets.tcps; i++)
+        cr_assert(sockets.tcp[i].inode != inode || sockets.tcp[i].is_over);
     close(server);
     pqb_sockets_free(&sockets);
 }
