@@ -47,7 +47,13 @@ meet() {
     pids+=($!)
     disown
     wait_until "a stranger is connected" said $((${#pids[@]} - 1)) connected
+    [[ " $*" != *\ --\ /* ]] || wait_until "it is somebody else" has_changed "${pids[-1]}"
     backend=$(sed -n 's/^backend //p' "$temp/client.$((${#pids[@]} - 1))" | tail -n 1)
+}
+
+# Whether a stranger has become what it was to be, and that has loaded its libraries: it sleeps.
+has_changed() {
+    [[ "$(cat "/proc/$1/stat")" =~ \((.*)\)\ S ]] && [[ "${BASH_REMATCH[1]}" != python* ]] && [ "${BASH_REMATCH[1]}" != env ]
 }
 
 # meet_why REASON [NAME=VALUE]… -- ARGUMENT…: a stranger that is found to be none of the ledger's for that reason
