@@ -248,7 +248,7 @@ fuzz: $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%) ## Fuzz connection strings and the p
 bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure, as ratios in one run
 	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/bench
 
-lint: deps-lint deps-check $(release_ALL) build/release/helpers/client ## Look at shell scripts, C, metrics with their linters
+lint: deps-lint deps-check $(release_ALL) $(addprefix build/release/helpers/,client pool) ## Let every linter look at its kind
 	@scripts/lint
 
 format: deps-lint ## Format the C sources
