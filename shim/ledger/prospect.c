@@ -40,11 +40,15 @@ unsigned pqb_prospect_held(const struct pqb_region *region, const struct pqb_pro
     return account < PQB_CLAIMS ? map->account[account].held : 0;
 }
 
+/* One of libpq's has its place when it is open, a socket when it is connected. */
 static int leads_there(const struct pqb_claim_row *row, unsigned server,
                        const struct pqb_socket_place *place)
 {
     const struct pqb_socket_place *its = &row->socket_place;
-    return row->server == server && pqb_ctl_state(atomic_load(&row->ctl)) == PQB_CLAIM_OPEN &&
+    enum pqb_claim_state state = pqb_ctl_state(atomic_load(&row->ctl));
+    return row->server == server &&
+           (state == PQB_CLAIM_OPEN ||
+            (state == PQB_CLAIM_CONNECTING && atomic_load(&row->socket_cookie))) &&
            its->family == place->family && its->remote_port == place->remote_port &&
            its->network == place->network &&
            !memcmp(its->remote, place->remote, sizeof its->remote);

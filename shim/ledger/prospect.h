@@ -14,7 +14,8 @@ int pqb_prospect_waits(const struct pqb_region *region, const struct pqb_process
 unsigned pqb_prospect_held(const struct pqb_region *region, const struct pqb_process *self,
                            const struct pqb_claim_request *request);
 
-/* Whether a connection to that very place is open now: a server answers there. */
+/* Whether a connection to that very place is open now, or was accepted and logs in: a server
+ * answers there. */
 int pqb_prospect_is_answered(const struct pqb_region *region,
                              const struct pqb_claim_request *request,
                              const struct pqb_socket_place *place);

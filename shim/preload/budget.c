@@ -232,13 +232,23 @@ static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_claim *c
 #define CONNECTED_FEW 32u
 #define CONNECTED_LONGEST (50 * PQB_SECOND)
 
+static unsigned connected_most(const struct pqb_claim *claim)
+{
+    unsigned half = pqb_claim_config(claim).limit / 2;
+    return half < CONNECTED_FEW ? CONNECTED_FEW : half;
+}
+
+int pqb_budget_is_to_part(const struct pqb_claim *claim, uint64_t deadline)
+{
+    return deadline > pqb_now() + CONNECTED_LONGEST ||
+           pqb_holders_connected(claim) >= connected_most(claim);
+}
+
 /* How many others wait like that already, if that is as many as may. */
 static unsigned crowd_at(const struct pqb_claim *claim)
 {
-    unsigned connected = pqb_holders_connected(claim), most = pqb_claim_config(claim).limit / 2;
-    if (most < CONNECTED_FEW)
-        most = CONNECTED_FEW;
-    return connected > most ? connected - 1 : 0;
+    unsigned connected = pqb_holders_connected(claim);
+    return connected > connected_most(claim) ? connected - 1 : 0;
 }
 
 int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t *deadline,
@@ -277,9 +287,7 @@ static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *clai
     if (!pqb_claim_take(claim))
         return PQB_VERDICT_GO;
     *deadline = deadline_of(ask, claim);
-    return !ask->is_connected || pqb_budget_may_connect(ask, claim, deadline, refusal)
-               ? PQB_VERDICT_WAIT
-               : PQB_VERDICT_REFUSED;
+    return PQB_VERDICT_WAIT;
 }
 
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,

@@ -20,7 +20,6 @@ struct pqb_ask {
     uint32_t cap;       /* what its string allows this process, 0 = nothing said */
     long long wait;     /* how long its string would wait, or PQB_WAIT_SERVER */
     int is_pooled;      /* a pooler is in between */
-    int is_connected;   /* its socket is, and the server has a process for it */
     enum pqb_door door;
 };
 
@@ -39,6 +38,10 @@ enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim 
  * time is up at *deadline (of pqb_now). Keeps errno. */
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
                                    uint64_t *deadline, struct pqb_refusal *refusal);
+
+/* Whether the socket of a claim that waits had better not stay connected: as many do as may, or it
+ * waits longer than it could. */
+int pqb_budget_is_to_part(const struct pqb_claim *claim, uint64_t deadline);
 
 /* The socket of a claim that waits is connected all the same: so many may, and not as long as
  * others; *deadline is brought forward. 0 if they are too many: the claim is given back, and

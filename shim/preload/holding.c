@@ -62,6 +62,14 @@ static void refused(struct pqb_socket *socket, int fd)
     pqb_answer_refuse(socket, fd);
 }
 
+/* Its socket is connected while it waits. 0 if too many do. */
+static int may_connect(struct pqb_socket *socket)
+{
+    struct pqb_ask ask = pqb_socket_ask(socket);
+    return pqb_budget_may_connect(&ask, pqb_socket_claim(socket), &socket->deadline,
+                                  &socket->refusal);
+}
+
 /* The ledger was given up: into the queue of the new one. */
 static void ask_anew(struct pqb_socket *socket, int fd)
 {
@@ -78,6 +86,8 @@ static void ask_anew(struct pqb_socket *socket, int fd)
         refused(socket, fd);
         break;
     case PQB_VERDICT_WAIT:
+        if (!socket->deferred && !may_connect(socket))
+            refused(socket, fd);
         break;
     }
 }
@@ -125,12 +135,47 @@ void pqb_holding_undefer(struct pqb_socket *socket)
     socket->deferred = PQB_NOT_DEFERRED;
 }
 
-/* Its socket is connected while it waits. 0 if too many do. */
-static int may_connect(struct pqb_socket *socket)
+int pqb_holding_is_put_off(int fd)
 {
+    struct sockaddr_storage unused;
+    socklen_t size = sizeof unused;
+    return libc_getpeername(fd, (struct sockaddr *)&unused, &size) && errno == ENOTCONN;
+}
+
+/* It was accepted a moment ago, so a server is there, and has been told nothing: the connection is
+ * dissolved, and made anew when its turn comes. The client, who is in one of our hooks, sees
+ * nothing of it. Where the kernel can't put it off, it connects again at once. */
+static void part(struct pqb_socket *socket)
+{
+    static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    const struct sockaddr *address = (const struct sockaddr *)&socket->address;
+    int error;
+    socklen_t size = sizeof error;
+    if (address->sa_family == AF_UNIX || pqb_holding_is_put_off(socket->fd) ||
+        libc_connect(socket->fd, &nowhere, sizeof nowhere))
+        return;
+    getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &error, &size); /* ECONNRESET, by ourselves */
+    pqb_holding_defer(socket);
+    if (libc_connect(socket->fd, address, socket->address_length) ||
+        !pqb_holding_is_put_off(socket->fd))
+        pqb_holding_undefer(socket);
+}
+
+void pqb_holding_wait(struct pqb_socket *socket)
+{
+    if (socket->state == PQB_SOCKET_FIRST && !socket->deferred &&
+        pqb_budget_is_to_part(pqb_socket_claim(socket), socket->deadline))
+        part(socket);
+    if (!socket->deferred && !may_connect(socket)) {
+        refused(socket, socket->fd);
+        return;
+    }
+    pqb_socket_enter(socket, PQB_SOCKET_HELD);
+    if (pqb_keeper_start())
+        return;
     struct pqb_ask ask = pqb_socket_ask(socket);
-    return pqb_budget_may_connect(&ask, pqb_socket_claim(socket), &socket->deadline,
-                                  &socket->refusal);
+    pqb_budget_refuse(&ask, pqb_socket_claim(socket), socket->asked_at, &socket->refusal);
+    refused(socket, socket->fd);
 }
 
 static int is_undecided(const struct pqb_socket *socket)
@@ -170,9 +215,13 @@ int pqb_holding_begin(struct pqb_socket *socket, struct pqb_connection *connecti
     socket->connection = connection;
     socket->asked_at = connection->hold.asked_at;
     socket->deadline = connection->hold.deadline;
-    if (!socket->deferred && !may_connect(socket)) {
-        tell(socket, PQB_HOLD_REFUSED);
-        return 0;
+    if (socket->address.ss_family == AF_UNIX) {
+        if (!may_connect(socket)) {
+            tell(socket, PQB_HOLD_REFUSED);
+            return 0;
+        }
+    } else if (!socket->deferred) {
+        socket->silent_until = pqb_now() + SILENCE; /* it may part when it writes */
     }
     pqb_keeper_start();
     return 1;

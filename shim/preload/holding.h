@@ -17,8 +17,15 @@ void pqb_holding_defer(struct pqb_socket *socket);
 /* It has failed, or was not put off after all. */
 void pqb_holding_undefer(struct pqb_socket *socket);
 
-/* Its claim is that of a front-door connection, which waits. 0 if too many do already: that is
- * refused. */
+/* The kernel has put it off indeed, or it is not connected yet. */
+int pqb_holding_is_put_off(int fd);
+
+/* The client has written, and has to wait for its claim: put off, or connected where it may. Where
+ * neither can be it is refused. */
+void pqb_holding_wait(struct pqb_socket *socket);
+
+/* Its claim is that of a front-door connection, which waits. 0 if it is to be a Unix socket, and
+ * too many wait already: it is refused. */
 int pqb_holding_begin(struct pqb_socket *socket, struct pqb_connection *connection);
 
 /* That connection does not concern it any more. */

@@ -4,6 +4,7 @@
 #include "ledger/os.h"
 #include "preload/answer.h"
 #include "preload/budget.h"
+#include "preload/holding.h"
 #include "preload/keeper.h"
 #include "preload/libc.h"
 #include "preload/startup.h"
@@ -63,11 +64,7 @@ static void take(struct pqb_socket *socket)
         pqb_socket_start(socket, socket->fd);
         break;
     case PQB_VERDICT_WAIT:
-        pqb_socket_enter(socket, PQB_SOCKET_HELD);
-        if (!pqb_keeper_start()) {
-            pqb_budget_refuse(&ask, &socket->own_claim, socket->asked_at, &socket->refusal);
-            pqb_answer_refuse(socket, socket->fd);
-        }
+        pqb_holding_wait(socket);
         break;
     case PQB_VERDICT_REFUSED:
         pqb_answer_refuse(socket, socket->fd);
@@ -156,7 +153,7 @@ static int write_first(struct pqb_socket *socket, const struct iovec *part, int 
                        ssize_t *result)
 {
     if (socket->connection) {
-        pqb_socket_enter(socket, PQB_SOCKET_HELD);
+        pqb_holding_wait(socket);
         return write_held(socket, part, parts, result);
     }
     char begin[8];

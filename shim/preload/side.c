@@ -161,13 +161,6 @@ static struct attempt begin(int fd, const char *key, const struct sockaddr *addr
     return attempt;
 }
 
-static int is_put_off(int fd)
-{
-    struct sockaddr_storage unused;
-    socklen_t size = sizeof unused;
-    return libc_getpeername(fd, (struct sockaddr *)&unused, &size) && errno == ENOTCONN;
-}
-
 /* The kernel has put nothing off, as it may: the connect is under way, or made. */
 static void was_not_deferred(int fd, uint64_t cookie)
 {
@@ -194,7 +187,7 @@ static int connect_first(int fd, const char *key, const struct sockaddr *address
     saved = errno;
     if (attempt.cookie && result && errno != EINPROGRESS && errno != EINTR && errno != EALREADY)
         forget(fd, attempt.cookie);
-    else if (attempt.is_deferred && (result || !is_put_off(fd)))
+    else if (attempt.is_deferred && (result || !pqb_holding_is_put_off(fd)))
         was_not_deferred(fd, attempt.cookie);
     errno = saved;
     return result;

@@ -201,7 +201,6 @@ struct pqb_ask pqb_socket_ask(const struct pqb_socket *socket)
                             .door = connection ? PQB_DOOR_LIBPQ : PQB_DOOR_SOCKET,
                             .is_pooled = connection ? connection->is_pooled
                                                     : pqb_server_is_pooler(socket->server),
-                            .is_connected = !socket->deferred,
                             .cap = connection ? connection->cap : 0,
                             .wait = connection ? connection->wait : PQB_WAIT_SERVER};
 }

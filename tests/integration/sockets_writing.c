@@ -7,18 +7,24 @@ GROUND(sockets_writing);
 static const char *const kinds[] = {"tcp", "mapped", "unix"};
 #define KINDS (sizeof kinds / sizeof *kinds)
 
-/* A login and the query behind it, held first if `is_held`, are answered and counted. */
-static void answered(const char *kind, const char *how, int is_held)
+enum holding { NOT_HELD, HELD, HELD_FOR_EVER, HOLDINGS };
+
+/* A login and the query behind it, held first or not, are answered and counted. Who would wait
+ * longer than the server does parts from it where he can, and notices nothing. */
+static void answered(const char *kind, const char *how, enum holding holding)
 {
-    if (is_held)
+    int parts = holding == HELD_FOR_EVER && strcmp(kind, "unix") != 0;
+    if (holding)
         sockets_fill(kind);
-    struct guest *guest =
-        sockets_start(PATIENT, "socket %s %s %s pause hear hear pause close pause", kind, how,
-                      is_held ? "look" : "");
-    if (is_held)
+    struct guest *guest = sockets_start(
+        WORDS(holding == HELD_FOR_EVER ? "PQBUDGET_WAIT=inf" : "PQBUDGET_WAIT=30s"),
+        "socket %s %s %s pause hear hear pause close pause", kind, how, holding ? "look peer" : "");
+    if (holding) {
         hear(guest, "write");
+        hear(guest, parts ? "no peer" : "a peer");
+    }
     hear(guest, "ready");
-    if (is_held) {
+    if (holding) {
         sockets_held(1);
         ground_let_go();
     }
@@ -41,11 +47,11 @@ Test(sockets_writing, every_call_in_parts)
         "writev 30",    "sendmsg 1", "sendmsg 9", "sendmmsg 1", "sendmmsg 30",
     };
     for (unsigned i = 0; i < sizeof ways / sizeof *ways; i++)
-        for (int is_held = 0; is_held < 2; is_held++)
+        for (enum holding holding = 0; holding < HOLDINGS; holding++)
             answered(
                 kinds[i % KINDS],
                 ground_text("%s connect startup query by %s", i % 3 ? "" : "nonblock", ways[i]),
-                is_held);
+                holding);
 }
 
 /* Wherever the packet is cut, and with another cut behind it. */
@@ -54,7 +60,7 @@ Test(sockets_writing, cut_anywhere)
     for (unsigned at = 1; at <= 12; at++)
         answered(kinds[at % KINDS],
                  ground_text("connect startup query cut %u cut %u by write 100000", at, at % 5 + 1),
-                 (int)(at % 2));
+                 at % HOLDINGS);
 }
 
 /* What is held goes out piece by piece when the server's end has no room, in order. */

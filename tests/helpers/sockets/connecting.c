@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -144,8 +145,18 @@ static void read_timeout(void)
         give_up("SO_RCVTIMEO");
 }
 
+/* What the kernel says of it, past every hook. */
+static void look_for_peer(void)
+{
+    struct sockaddr_storage unused;
+    socklen_t size = sizeof unused;
+    stage_say(syscall(SYS_getpeername, current, &unused, &size) ? "no peer" : "a peer");
+}
+
 const struct stage_step connecting_steps[] = {
-    {"socket", make_socket},      {"above", move_above},     {"nonblock", nonblock},
-    {"connect", connect_current}, {"again", connect_again},  {"reconnect", reconnect},
-    {"small", small_buffer},      {"timeout", read_timeout}, {0},
+    {"socket", make_socket},   {"above", move_above},
+    {"nonblock", nonblock},    {"connect", connect_current},
+    {"again", connect_again},  {"reconnect", reconnect},
+    {"peer", look_for_peer},   {"small", small_buffer},
+    {"timeout", read_timeout}, {0},
 };

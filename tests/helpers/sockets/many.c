@@ -11,7 +11,7 @@
 
 static int all[MOST];
 
-/* Connects so many, and each says at once what it wants. */
+/* Connects so many, and then each says what it wants. */
 static void crowd(void)
 {
     long count = number();
@@ -23,9 +23,10 @@ static void crowd(void)
         give_up("crowd");
     for (long i = 0; i < count; i++) {
         all[i] = socket_for(kind);
-        if (connect_to(all[i], kind) || write(all[i], packet, length) != (ssize_t)length)
-            bad++;
+        bad += connect_to(all[i], kind) != 0;
     }
+    for (long i = 0; i < count; i++)
+        bad += write(all[i], packet, length) != (ssize_t)length;
     stage_say("%ld asked, %u failed", count, bad);
 }
 
