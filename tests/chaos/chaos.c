@@ -970,17 +970,6 @@ static _Noreturn void worker_start(uint64_t start)
 
 /* ---- the observer ---- */
 
-static int32_t guard_owner(const struct pqb_region *region, int *fd)
-{
-    char path[PQB_LIFE_PATH + 8];
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    if (*fd < 0) {
-        snprintf(path, sizeof path, "%s/guard", region->life.folder);
-        *fd = open(path, O_RDWR | O_CLOEXEC);
-    }
-    return !fcntl(*fd, F_GETLK, &lock) && lock.l_type != F_UNLCK ? lock.l_pid : 0;
-}
-
 static int is_stopped(int32_t pid)
 {
     const struct person *person = pid ? person_of(pid) : NULL;
@@ -1117,7 +1106,6 @@ static void watch_events(const struct pqb_layout *map)
 static _Noreturn void observer(void)
 {
     struct watch watch[SERVERS] = {{0, 0}};
-    int guard = -1;
     prctl(PR_SET_NAME, "chaos-observer");
     struct pqb_region *region = atomic_load(&ledger.region);
     while (!atomic_load(&shared->ending)) {
@@ -1130,7 +1118,7 @@ static _Noreturn void observer(void)
         atomic_fetch_add(&shared->samples, 1);
         if (!snapshot.consistent)
             atomic_fetch_add(&shared->inconsistent, 1);
-        int excused = is_stopped(guard_owner(region, &guard));
+        int excused = is_stopped(support_guard_owner(region));
         for (unsigned i = 0; i < snapshot.servers && snapshot.consistent; i++) {
             unsigned number = server_number(snapshot.server[i].key);
             if (number == SERVERS) {
@@ -1280,9 +1268,8 @@ static void person_kill(struct person *person)
 /* Catches somebody inside the guard: stopped there, he can be killed there. */
 static struct person *somebody_inside(const struct pqb_region *region)
 {
-    static int fd = -1;
     for (unsigned tries = 0; tries < 3000; tries++) {
-        int32_t pid = guard_owner(region, &fd);
+        int32_t pid = support_guard_owner(region);
         struct person *person = pid ? person_of(pid) : NULL;
         if (person && !atomic_load(&person->doomed_at) && !atomic_load(&person->stopped_at))
             return person;
@@ -1309,9 +1296,8 @@ static void strike(const struct pqb_region *region)
 /* Lets the stopped go on: some soon, some when their grants were taken back. */
 static void release(const struct pqb_region *region)
 {
-    static int fd = -1;
     uint64_t now = pqb_now();
-    int32_t inside = guard_owner(region, &fd);
+    int32_t inside = support_guard_owner(region);
     for (unsigned slot = 0; slot < PEOPLE; slot++) {
         struct person *person = &shared->person[slot];
         uint64_t since = atomic_load(&person->stopped_at);

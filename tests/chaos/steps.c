@@ -895,25 +895,13 @@ static int die_at_step(const struct operation *operation, unsigned nth, unsigned
     return reached;
 }
 
-static int is_inside(pid_t pid)
-{
-    static int fd = -1;
-    char path[PQB_LIFE_PATH + 8];
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    if (fd < 0) {
-        snprintf(path, sizeof path, "%s/guard", atomic_load(&ledger.region)->life.folder);
-        fd = open(path, O_RDWR | O_CLOEXEC);
-    }
-    return !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK && lock.l_pid == pid;
-}
-
 static char beside[512]; /* what was found while the child was only stopped */
 
 /* Kills the child; but first the others must be able to go on beside it. */
 static void end_stopped(pid_t pid)
 {
     *beside = 0;
-    if (!is_inside(pid)) {
+    if (support_guard_owner(atomic_load(&ledger.region)) != pid) {
         stopped = pid;
         if (!settle())
             snprintf(beside, sizeof beside, "beside it, stopped: %.400s", finding);

@@ -261,23 +261,10 @@ unsigned crowd_reap(void)
 
 /* ---- stopping and killing ---- */
 
-/* 0 = nobody is inside. */
-static int32_t guard_owner(const struct pqb_region *region)
-{
-    static int fd = -1;
-    char path[PQB_LIFE_PATH + 8];
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
-    if (fd < 0) {
-        snprintf(path, sizeof path, "%s/guard", region->life.folder);
-        fd = open(path, O_RDWR | O_CLOEXEC);
-    }
-    return !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK ? lock.l_pid : 0;
-}
-
 struct person *crowd_inside(const struct pqb_region *region)
 {
     for (unsigned tries = 0; tries < 3000; tries++) {
-        int32_t pid = guard_owner(region);
+        int32_t pid = support_guard_owner(region);
         struct person *person = pid ? crowd_person(pid) : NULL;
         if (person && is_alive(person) && !atomic_load(&person->stopped_at))
             return person;
@@ -304,7 +291,7 @@ void crowd_strike(const struct pqb_region *region)
 void crowd_release(const struct pqb_region *region)
 {
     uint64_t now = pqb_now();
-    int32_t inside = guard_owner(region);
+    int32_t inside = support_guard_owner(region);
     for (unsigned slot = 0; slot < CROWD_MOST; slot++) {
         struct person *person = &crowd->person[slot];
         uint64_t since = atomic_load(&person->stopped_at);
@@ -320,7 +307,7 @@ void crowd_release(const struct pqb_region *region)
 
 int crowd_guard_sleeps(const struct pqb_region *region)
 {
-    int32_t pid = guard_owner(region);
+    int32_t pid = support_guard_owner(region);
     const struct person *person = pid ? crowd_person(pid) : NULL;
     return person && (atomic_load(&person->stopped_at) || atomic_load(&person->doomed_at));
 }

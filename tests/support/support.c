@@ -3,6 +3,7 @@
 #include "ledger/snapshot.h"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <glob.h>
 #include <signal.h>
 #include <stdio.h>
@@ -166,6 +167,17 @@ enum pqb_status support_hold(struct pqb_ledger *ledger, const struct pqb_claim_r
     static const struct pqb_claim_peer unseen;
     enum pqb_status status = pqb_wait_acquire(ledger, request, wait_ms, claim, NULL, NULL);
     return status ? status : pqb_claim_open(claim, &unseen);
+}
+
+int32_t support_guard_owner(const struct pqb_region *region)
+{
+    char path[PQB_LIFE_PATH + 8];
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    snprintf(path, sizeof path, "%s/guard", region->life.folder);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    int is_held = fd >= 0 && !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
+    close(fd);
+    return is_held ? lock.l_pid : 0;
 }
 
 pid_t support_raw_clone(int bound)

@@ -67,6 +67,9 @@ enum pqb_status support_hold(struct pqb_ledger *ledger, const struct pqb_claim_r
                              long long wait_ms, struct pqb_claim *claim)
     __attribute__((warn_unused_result));
 
+/* The process inside the guard; 0 = nobody is. Not to be asked inside it. */
+int32_t support_guard_owner(const struct pqb_region *region);
+
 /* A child made past libc: its fork handlers do not run. Killed when its parent dies, if `bound`. */
 pid_t support_raw_clone(int bound);
 
