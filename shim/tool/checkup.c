@@ -176,8 +176,10 @@ static enum pqb_status look_from_outside(struct pqb_checkup *checkup, struct pqb
 {
     int is_near = pqb_server_is_loopback(checkup->server) || *checkup->server == '/';
     enum pqb_status status = is_near ? pqb_sockets_take(sockets, &checkup->sockets_error) : PQB_OK;
-    checkup->has_sockets = is_near && !status;
     look_at_ledger(checkup, &checkup->snapshot);
+    if (is_near && !status)
+        status = pqb_sockets_last(sockets, &checkup->sockets_error);
+    checkup->has_sockets = is_near && !status;
     if (status == PQB_NO_MEMORY || !checkup->has_sockets)
         return status == PQB_NO_MEMORY ? status : PQB_OK;
     return pqb_activity_of_sockets(sockets, port_of(checkup->server), &checkup->activity);

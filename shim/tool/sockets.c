@@ -296,16 +296,20 @@ static void sort(void *array, unsigned count, size_t size,
         qsort(array, count, size, compare);
 }
 
+static enum pqb_status fail_to_ask(struct pqb_sockets *sockets, struct pqb_error *error)
+{
+    enum pqb_status status = errno == ENOMEM ? PQB_NO_MEMORY : PQB_SYSTEM;
+    pqb_error_write(error, "the kernel does not list its sockets: %s", strerror(errno));
+    pqb_sockets_free(sockets);
+    return status;
+}
+
 enum pqb_status pqb_sockets_take(struct pqb_sockets *sockets, struct pqb_error *error)
 {
     *sockets = (struct pqb_sockets){0};
     errno = ENOMEM;
-    if (!ask_all(sockets) || !add_processes(sockets)) {
-        enum pqb_status status = errno == ENOMEM ? PQB_NO_MEMORY : PQB_SYSTEM;
-        pqb_error_write(error, "the kernel does not list its sockets: %s", strerror(errno));
-        pqb_sockets_free(sockets);
-        return status;
-    }
+    if (!ask_all(sockets) || !add_processes(sockets))
+        return fail_to_ask(sockets, error);
     sort(sockets->tcp, sockets->tcps, sizeof *sockets->tcp, by_local_address);
     sort(sockets->local, sockets->locals, sizeof *sockets->local, by_inode);
     sort(sockets->owner, sockets->owners, sizeof *sockets->owner, by_inode_and_pid);
@@ -348,6 +352,43 @@ unsigned pqb_sockets_at(const struct pqb_sockets *sockets, const struct pqb_addr
         find_all(sockets->tcp, sockets->tcps, sizeof wanted, &wanted, by_local_address, &found);
     *first = found;
     return count;
+}
+
+static int has_tcp(const struct pqb_sockets *sockets, const struct pqb_sockets_tcp *wanted)
+{
+    const struct pqb_sockets_tcp *at;
+    for (unsigned count = pqb_sockets_at(sockets, &wanted->local, &at); count--; at++)
+        if (at->inode == wanted->inode && pqb_address_is(&at->remote, &wanted->remote))
+            return 1;
+    return 0;
+}
+
+static int has_local(const struct pqb_sockets *sockets, const struct pqb_sockets_local *wanted)
+{
+    const void *found = NULL;
+    return find_all(sockets->local, sockets->locals, sizeof *wanted, wanted, by_inode, &found) &&
+           ((const struct pqb_sockets_local *)found)->peer == wanted->peer;
+}
+
+enum pqb_status pqb_sockets_last(struct pqb_sockets *sockets, struct pqb_error *error)
+{
+    struct pqb_sockets later = {0};
+    unsigned tcps = 0, locals = 0;
+    errno = ENOMEM;
+    if (!ask_all(&later))
+        return fail_to_ask(&later, error);
+    sort(later.tcp, later.tcps, sizeof *later.tcp, by_local_address);
+    sort(later.local, later.locals, sizeof *later.local, by_inode);
+    for (unsigned i = 0; i < sockets->tcps; i++)
+        if (has_tcp(&later, &sockets->tcp[i]))
+            sockets->tcp[tcps++] = sockets->tcp[i];
+    for (unsigned i = 0; i < sockets->locals; i++)
+        if (has_local(&later, &sockets->local[i]))
+            sockets->local[locals++] = sockets->local[i];
+    sockets->tcps = tcps;
+    sockets->locals = locals;
+    pqb_sockets_free(&later);
+    return PQB_OK;
 }
 
 const struct pqb_sockets_tcp *pqb_sockets_opposite(const struct pqb_sockets *sockets,

@@ -43,6 +43,11 @@ struct pqb_sockets {
  */
 enum pqb_status pqb_sockets_take(struct pqb_sockets *sockets, struct pqb_error *error)
     __attribute__((warn_unused_result));
+
+/* Asks again, and drops what has gone: whoever had the rest was looked for while he had it. */
+enum pqb_status pqb_sockets_last(struct pqb_sockets *sockets, struct pqb_error *error)
+    __attribute__((warn_unused_result));
+
 void pqb_sockets_free(struct pqb_sockets *sockets);
 
 /* The address that a numeric text means; family 0 if it means none. */

@@ -142,6 +142,30 @@ Test(sockets, finds_every_process_that_has_it)
     pqb_sockets_free(&sockets);
 }
 
+Test(sockets, of_what_has_lasted)
+{
+    int pair[2][2];
+    const struct pqb_sockets_owner *owner;
+    struct pqb_error error;
+    for (unsigned i = 0; i < 2; i++)
+        cr_assert_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, pair[i]), 0);
+    uint32_t lasting = inode_of(pair[0][0]), ending = inode_of(pair[1][0]);
+    look();
+    close(pair[1][0]);
+    cr_assert_eq(pqb_sockets_last(&sockets, &error), PQB_OK);
+    unsigned found = 0;
+    for (unsigned i = 0; i < sockets.locals; i++) {
+        found += sockets.local[i].inode == lasting;
+        cr_assert_neq(sockets.local[i].inode, ending);
+    }
+    cr_assert_eq(found, 1);
+    cr_assert_eq(pqb_sockets_owners(&sockets, lasting, &owner), 1);
+    close(pair[0][0]);
+    close(pair[0][1]);
+    close(pair[1][1]);
+    pqb_sockets_free(&sockets);
+}
+
 Test(sockets, knows_of_nobody_what_nobody_has)
 {
     struct pqb_address nowhere = pqb_address_of("192.0.2.1", 1);
