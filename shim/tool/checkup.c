@@ -105,7 +105,7 @@ static enum pqb_status look_at_programs(struct pqb_checkup *checkup, const struc
 
 static uint64_t ledger_age_ms(const struct pqb_checkup *checkup)
 {
-    uint64_t now = pqb_now_real(), then = checkup->snapshot.created_at_ns;
+    uint64_t now = checkup->asked_at_ns, then = checkup->snapshot.created_at_ns;
     return !checkup->ledger_status && now > then ? (now - then) / PQB_MS : 0;
 }
 
@@ -200,6 +200,7 @@ static enum pqb_status look(struct pqb_checkup *checkup, struct pqb_database *da
     }
     look_at_ledger(checkup, &checkup->snapshot);
     if (!checkup->server_status) {
+        checkup->asked_at_ns = pqb_now_real();
         checkup->server_status =
             pqb_activity_last(database, &checkup->activity, &checkup->server_error);
         if (checkup->server_status)

@@ -30,6 +30,7 @@ struct pqb_checkup {
     enum pqb_status server_status;
     struct pqb_error server_error;
     struct pqb_activity activity;
+    uint64_t asked_at_ns; /* just before it told the connections' ages; CLOCK_REALTIME */
     unsigned cases; /* as many as the activity has backends */
     struct pqb_case *one;
 
