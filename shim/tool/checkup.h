@@ -31,7 +31,7 @@ struct pqb_checkup {
     struct pqb_error server_error;
     struct pqb_activity activity;
     uint64_t asked_at_ns; /* just before it told the connections' ages; CLOCK_REALTIME */
-    unsigned cases; /* as many as the activity has backends */
+    unsigned cases;       /* as many as the activity has backends */
     struct pqb_case *one;
 
     /* Numbers in the snapshot of the server's claims that have no backend among those. */
