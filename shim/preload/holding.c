@@ -92,14 +92,18 @@ static void ask_anew(struct pqb_socket *socket, int fd)
     }
 }
 
-/* Waits for its grant; what is held goes out with it. */
-static void step_waiting(struct pqb_socket *socket, int fd)
+/* Has its claim been granted? The ledger may have shrunk, or been replaced, since the last round.
+ */
+static enum pqb_status take(struct pqb_socket *socket)
 {
     struct pqb_claim *claim = pqb_socket_claim(socket);
-    /* It may have shrunk, or been replaced, since the last round. */
     enum pqb_status status = pqb_region_check(claim->region);
-    if (!status)
-        status = pqb_claim_take(claim);
+    return status ? status : pqb_claim_take(claim);
+}
+
+/* What came of asking for its claim; what is held goes out with it. */
+static void step_waiting(struct pqb_socket *socket, int fd, enum pqb_status status)
+{
     if (!status) {
         granted(socket, fd);
     } else if (is_broken(socket, fd)) {
@@ -109,7 +113,7 @@ static void step_waiting(struct pqb_socket *socket, int fd)
         ask_anew(socket, fd);
     } else if (pqb_now() >= socket->deadline) {
         struct pqb_ask ask = pqb_socket_ask(socket);
-        pqb_budget_refuse(&ask, claim, socket->asked_at, &socket->refusal);
+        pqb_budget_refuse(&ask, pqb_socket_claim(socket), socket->asked_at, &socket->refusal);
         refused(socket, fd);
     }
 }
@@ -190,8 +194,6 @@ static int is_undecided(const struct pqb_socket *socket)
  * it is the server who speaks now. */
 static void step_silent(struct pqb_socket *socket, int fd)
 {
-    if (pqb_now() < socket->silent_until)
-        return;
     socket->silent_until = 0;
     if (is_undecided(socket)) {
         pqb_socket_release(socket, fd);
@@ -248,15 +250,29 @@ static int is_kept(const struct pqb_socket *socket)
            (socket->state == PQB_SOCKET_REFUSED && socket->deferred);
 }
 
-static void step(struct pqb_socket *socket, int fd)
+static int is_silent(const struct pqb_socket *socket)
+{
+    return socket->state == PQB_SOCKET_FIRST && socket->silent_until &&
+           pqb_now() >= socket->silent_until;
+}
+
+/* It waits as before. That is looked at by its number, which the keeper has just checked, and not
+ * by a descriptor of our own: a thousand may wait in one process. */
+static int is_unchanged(const struct pqb_socket *socket)
+{
+    return pqb_now() < socket->deadline && !is_silent(socket) &&
+           (socket->deferred == PQB_DEFERRED || !is_broken(socket, socket->fd));
+}
+
+static void step(struct pqb_socket *socket, int fd, enum pqb_status status)
 {
     if (socket->state == PQB_SOCKET_STARTING)
         pqb_socket_start(socket, fd);
     else if (socket->state == PQB_SOCKET_REFUSED)
         pqb_answer_wake(socket, fd);
     else if (pqb_holding_waits(socket))
-        step_waiting(socket, fd);
-    if (socket->state == PQB_SOCKET_FIRST && socket->silent_until)
+        step_waiting(socket, fd, status);
+    if (is_silent(socket))
         step_silent(socket, fd);
 }
 
@@ -264,13 +280,16 @@ int pqb_holding_step(struct pqb_socket *socket, int *flush_fd)
 {
     if (socket->pid != (int32_t)getpid() || !is_kept(socket))
         return 0;
+    enum pqb_status status = pqb_holding_waits(socket) ? take(socket) : PQB_OK;
+    if (status == PQB_WAITING && is_unchanged(socket))
+        return 1;
     int fd = hold_on(socket);
     if (fd < 0) {
         pqb_socket_end_claim(socket);
         pqb_socket_enter(socket, PQB_SOCKET_DONE);
         return 0;
     }
-    step(socket, fd);
+    step(socket, fd, status);
     pqb_close(fd);
     if (socket->state == PQB_SOCKET_STARTING || socket->state == PQB_SOCKET_REFUSED)
         *flush_fd = socket->fd;
