@@ -37,7 +37,8 @@ enum pqb_status pqb_region_path(const char *name, char path[PQB_REGION_PATH],
     for (size_t i = 0; i < length; i++)
         if (!isalnum((unsigned char)name[i]) && !strchr("._-", name[i]))
             length = 0;
-    if (!length || length > NAME_BYTES || *name == '.')
+    /* Nor a file that hides, or an option whose own value was forgotten. */
+    if (!length || length > NAME_BYTES || *name == '.' || *name == '-')
         return pqb_fail(error, PQB_INVALID,
                         "\"%.70s\" is no name for a ledger: use up to %d letters, digits, \".\", "
                         "\"_\", \"-\", or an absolute path",

@@ -30,7 +30,7 @@ for shell in "${shells[@]}"; do
     refuses 2 '-y wants a time' -y 0s true
     refuses 2 '-a wants a name' -a $'a\tb' true
     refuses 2 '-a wants a name' -a 'ü' true
-    for name in ../escape .hidden 'a b' a/b 'ü'; do
+    for name in ../escape .hidden -j 'a b' a/b 'ü'; do
         refuses 2 '-L wants' -L "$name" true
     done
     refuses 2 '--ledger wants' --ledger ../escape true

@@ -212,8 +212,8 @@ Test(region, names_become_paths_below_shm)
 
 Test(region, bad_names_are_refused)
 {
-    static const char *const names[] = {".",    "..",  ".hidden",  "a/b", "../x", "a b",
-                                        "a\nb", "a~b", "\xc3\xa9", "a%n", "a*"};
+    static const char *const names[] = {".",   "..",   ".hidden", "-j",       "a/b", "../x",
+                                        "a b", "a\nb", "a~b",     "\xc3\xa9", "a%n", "a*"};
     char to[PQB_REGION_PATH], longest[80];
     for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
         memset(&error, 0, sizeof error);
