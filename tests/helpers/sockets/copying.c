@@ -119,11 +119,15 @@ static void harmed(void)
 {
     char text[64];
     int there = -1;
+    ssize_t got = 0;
     if (ioctl(behind, FIONREAD, &there) || there)
         stage_say("it was sent %d bytes", there);
-    if (write(current, "hello", 5) != 5 || read(behind, text, sizeof text) != 5 ||
-        write(behind, "you", 3) != 3 || read(current, text, sizeof text) != 3)
-        stage_say("it cannot talk");
+    if ((got = write(current, "hello", 5)) != 5)
+        stage_say("it cannot talk: %zd %s", got, strerrorname_np(errno));
+    else if ((got = read(behind, text, sizeof text)) != 5)
+        stage_say("it is not heard: %zd", got);
+    else if (write(behind, "you", 3) != 3 || (got = read(current, text, sizeof text)) != 3)
+        stage_say("it does not hear: %zd %s", got, strerrorname_np(errno));
     else
         stage_say("unharmed");
 }
