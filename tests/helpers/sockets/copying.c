@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,18 +101,27 @@ static void over_from_nowhere(void)
     stage_say("%s", result < 0 ? strerrorname_np(errno) : "done");
 }
 
-/* Somebody who has nothing to do with it gets its number. */
+/* Somebody who has nothing to do with it gets its number, as the lowest that is free. For a moment
+ * the keeper may have something there; what is below stays taken. */
 static void innocent(void)
 {
     int pair[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
-        give_up("socketpair");
-    behind = fcntl(pair[1], F_DUPFD, 60);
-    if (pair[0] != current && syscall(SYS_dup3, pair[0], current, 0) != current)
-        give_up("dup3");
-    syscall(SYS_close, pair[1]);
-    if (pair[0] != current)
+    struct stat status;
+    if (!fstat(current, &status) && S_ISCHR(status.st_mode)) /* what over() has put there */
+        syscall(SYS_close, current);
+    do
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+            give_up("socketpair");
+    while (pair[0] < current && pair[1] != current);
+    while (pair[0] != current && pair[1] != current) {
+        syscall(SYS_close, pair[1]);
         syscall(SYS_close, pair[0]);
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
+            give_up("socketpair");
+    }
+    int far = pair[0] == current ? pair[1] : pair[0];
+    behind = fcntl(far, F_DUPFD, 60);
+    syscall(SYS_close, far);
 }
 
 /* It can talk, and hears what was said to it and nothing else. */
