@@ -240,7 +240,7 @@ static int audit(void)
 }
 
 /* For those who drain by the clock alone. */
-static int let_time_pass(void)
+static void let_time_pass(void)
 {
     uint64_t past = pqb_now() - PQB_SECOND;
     for (unsigned i = 0; i < PQB_CLAIMS; i++) {
@@ -249,7 +249,6 @@ static int let_time_pass(void)
         if (pqb_ctl_state(ctl) == PQB_CLAIM_DRAINING && !row->backend_seen)
             atomic_store(&row->drain_until, pqb_ending_stamp(ctl, past));
     }
-    return 1;
 }
 
 static void configure(void)

@@ -129,6 +129,13 @@ static const struct scene scenes[] = {
      .wait = "50ms",
      .steps = "doors say begin start host=" TCP " poll finish",
      .says = "begin\nbad *too many clients already*\n"},
+    {.name = "libpq, finished before it is in",
+     .held = 1,
+     .steps = "doors say begin start host=" TCP " finish",
+     .says = "begin\n"},
+    {.name = "libpq, connected anew",
+     .steps = "doors say begin start host=" TCP " poll resetstart resetpoll finish",
+     .says = "begin\nok *\nstarted 1\nok *\n"},
     {.name = "libpq finishes, and another one waits",
      .held = 1,
      .steps = "doors say begin start host=" TCP " poll pause finish",
@@ -289,16 +296,25 @@ static int is_wanted(const char *name, int count, char **names)
     return !count;
 }
 
+static void take_option(const char *name, const char *value)
+{
+    unsigned *option = !strcmp(name, "--every") ? &every : !strcmp(name, "--from") ? &from : NULL;
+    unsigned long number = value ? strtoul(value, NULL, 10) : 0;
+    if (!option || !number) {
+        fprintf(stderr, "usage: deaths [--every N] [--from N] [SCENE…]\n");
+        exit(2);
+    }
+    *option = (unsigned)number;
+}
+
 int main(int count, char **arguments)
 {
     uint64_t start = pqb_now();
     int at = 1;
     setvbuf(stdout, NULL, _IOLBF, 0);
     draw_seed = pqb_random();
-    for (; at + 1 < count && arguments[at][0] == '-'; at += 2) {
-        unsigned number = (unsigned)strtoul(arguments[at + 1], NULL, 10);
-        *(strcmp(arguments[at], "--from") ? &every : &from) = number ? number : 1;
-    }
+    for (; at < count && arguments[at][0] == '-'; at += 2)
+        take_option(arguments[at], arguments[at + 1]);
     judge_meet_server();
     for (unsigned i = 0; i < sizeof scenes / sizeof *scenes; i++)
         if (is_wanted(scenes[i].name, count - at, arguments + at))
