@@ -221,7 +221,8 @@ static int look_up_info(struct pqb_diag *diag, uint64_t cookie,
     ask_for_tcp(&question, cookie, place);
     question.tcp.idiag_ext = 1 << (INET_DIAG_INFO - 1);
     return !exchange(diag, &question, sizeof question.tcp, &reply) &&
-           reply.header.nlmsg_type == SOCK_DIAG_BY_FAMILY && tcp_info_of(&reply, info);
+           reply.header.nlmsg_type == SOCK_DIAG_BY_FAMILY && reply.tcp.idiag_inode &&
+           tcp_info_of(&reply, info);
 }
 
 static int is_family(unsigned family)

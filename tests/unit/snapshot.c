@@ -214,7 +214,7 @@ Test(snapshot, counts_held_at_one_instant)
     unsigned consistent = 0, most = 0;
     struct pqb_layout *map = atomic_load(&ledger.region)->map;
     cr_assert(wait_until(atomic_load(&map->header.grants) > 100));
-    for (unsigned i = 0; i < 300; i++) {
+    for (unsigned i = 0; i < 300 || !consistent; i++) {
         pqb_snapshot_free(&snapshot);
         cr_assert_eq(pqb_snapshot_take(atomic_load(&ledger.region), &snapshot), PQB_OK);
         if (!snapshot.consistent || !snapshot.servers)
@@ -224,7 +224,6 @@ Test(snapshot, counts_held_at_one_instant)
     }
     for (unsigned i = 0; i < 3; i++)
         support_kill(pid[i]);
-    cr_assert_gt(consistent, 0);
     cr_assert_leq(most, 1);
     /* One may have died in the midst of a change. */
     cr_assert_eq(pqb_tick(atomic_load(&ledger.region), 0, NULL), PQB_OK);
