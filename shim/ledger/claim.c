@@ -239,6 +239,19 @@ static void note_peer(struct pqb_claim_row *row, const struct pqb_claim_peer *pe
     text_copy(row->application_name, sizeof row->application_name, peer->application_name);
 }
 
+void pqb_claim_reset(const struct pqb_claim *claim)
+{
+    struct pqb_claim_row *row = row_of(claim);
+    if (pqb_region_check(claim->region) == PQB_DAMAGED)
+        return;
+    uint64_t ctl = atomic_load(&row->ctl);
+    if (ctl >> 32 != claim->generation || pqb_ctl_state(ctl) != PQB_CLAIM_OPEN)
+        return;
+    row->backend_seen = 0;
+    row->backend_start = 0;
+    row->backend_pid = 0;
+}
+
 enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)
 {
     struct pqb_claim_row *row = row_of(claim);

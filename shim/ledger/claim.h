@@ -68,6 +68,10 @@ enum pqb_status pqb_claim_submit(struct pqb_region *region, const struct pqb_pro
  * of life: a claim that was passed over for want of one comes to its turn again. */
 enum pqb_status pqb_claim_take(const struct pqb_claim *claim) __attribute__((warn_unused_result));
 
+/* An OPEN one's connection is about to be made anew in its slot: which backend it has is not known
+ * until pqb_claim_open says so, and one that is in the midst of logging in may be left behind. */
+void pqb_claim_reset(const struct pqb_claim *claim);
+
 /* Connected; or, if it is OPEN already, connected anew in its slot. PQB_LOST if the claim had been
  * freed meanwhile: the connection is over the budget. */
 enum pqb_status pqb_claim_open(const struct pqb_claim *claim, const struct pqb_claim_peer *peer)

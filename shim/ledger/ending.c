@@ -43,12 +43,14 @@ int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint6
 {
     const struct pqb_claim_row *row = &map->claim[index];
     uint64_t until = 0;
-    if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN && row->backend_seen)
+    int is_open = pqb_ctl_state(ctl) == PQB_CLAIM_OPEN;
+    int is_connecting = pqb_ctl_state(ctl) == PQB_CLAIM_CONNECTING;
+    /* The startup packet is on its way, or there; an open one has been connected anew. The server
+     * takes a slot for it, and sees only when it has answered that nobody listens. */
+    int logs_in = is_connecting ? left || atomic_load(&row->socket_cookie) : is_open && left;
+    if (is_open && row->backend_seen)
         until = now + PQB_DRAIN_CEILING;
-    /* The startup packet is on its way, or there. The server takes a slot for it, and sees only
-     * when it has answered that nobody listens. */
-    if (pqb_ctl_state(ctl) == PQB_CLAIM_CONNECTING && row->server < PQB_SERVERS &&
-        (left || atomic_load(&row->socket_cookie)))
+    else if (logs_in && row->server < PQB_SERVERS)
         until = drain_limit(row, &map->server[row->server], 0, now);
     return pqb_ending_step(map, index, ctl, now, until);
 }

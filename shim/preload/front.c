@@ -338,10 +338,13 @@ int pqb_front_PQconnectPoll(struct pqb_libpq *pq, struct pg_conn *conn)
 static int admit_again(struct pqb_connection *connection, int is_async, struct pqb_refusal *refusal)
 {
     int is_inherited = connection->pid != (int32_t)getpid();
+    int is_open = connection->state == PQB_CONNECTION_OPEN;
     if (!connection->server || !is_on() ||
-        (!is_inherited && (connection->state == PQB_CONNECTION_OPEN ||
-                           connection->state == PQB_CONNECTION_CONNECTING)))
+        (!is_inherited && (is_open || connection->state == PQB_CONNECTION_CONNECTING))) {
+        if (is_open && !is_inherited && connection->claim.region)
+            pqb_claim_reset(&connection->claim);
         return 1;
+    }
     give_back(connection); /* what it inherited, or waits for: nothing otherwise */
     connection->pid = (int32_t)getpid();
     pqb_connection_refuse(connection, NULL);

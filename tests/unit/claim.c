@@ -816,6 +816,35 @@ Test(claim, that_is_left_in_the_midst_of_its_login_drains_for_its_time)
     cr_assert_geq(pqb_now() - left, 290 * PQB_MS);
 }
 
+/* Its first backend is gone, and the second one not known yet. */
+Test(claim, that_is_left_or_dies_as_it_is_connected_anew_drains_for_its_time)
+{
+    for (int dies = 0; dies < 2; dies++) {
+        struct pqb_claim claim;
+        _Atomic int *ready = support_shared(sizeof *ready);
+        pid_t backend = play_backend(), child = dies ? support_fork() : -1;
+        if (child <= 0) {
+            expect(!hold_backend(&single, backend, &claim));
+            pqb_claim_reset(&claim);
+            if (!child) {
+                atomic_store(ready, 1);
+                support_linger();
+            }
+        }
+        cr_assert(!dies || wait_until(atomic_load(ready)));
+        support_kill(backend);
+        uint64_t left = pqb_now();
+        if (dies)
+            support_kill(child);
+        else
+            pqb_claim_give(&claim, PQB_END_LEFT);
+        cr_assert_eq(support_count(&ledger).draining, 1);
+        cr_assert_eq(support_hold(&ledger, &single, 10000, &claim), PQB_OK);
+        cr_assert_geq(pqb_now() - left, 290 * PQB_MS);
+        pqb_claim_give(&claim, PQB_END_CLOSED);
+    }
+}
+
 Test(claim, that_never_connected_is_free_at_once)
 {
     struct pqb_claim claim;
