@@ -15,10 +15,10 @@ struct pqb_snapshot_claim {
     uint64_t ticket;
     uint64_t process;
     int32_t pid;
-    int32_t backend_pid; /* 0 = unknown */
-    uint64_t age_ns;     /* since it was asked for */
-    uint64_t state_ns;   /* since its state began */
-    uint64_t wait_ns;    /* in the queue, also if it is still there */
+    int32_t backend_pid;    /* 0 = unknown */
+    uint64_t age_ns;        /* since it was asked for */
+    uint64_t state_ns;      /* since its state began */
+    uint64_t wait_ns;       /* in the queue, also if it is still there */
     uint64_t socket_cookie; /* of the socket door's: 0 = not known, and then there is no place */
     struct pqb_socket_place socket_place;
     char application_name[65];
