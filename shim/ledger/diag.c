@@ -154,7 +154,7 @@ static enum pqb_diag_answer look_up(struct pqb_diag *diag, uint64_t cookie,
                                     const struct pqb_socket_place *place)
 {
     struct question question = {0};
-    union reply reply;
+    union reply reply = {{0}};
     int is_tcp = place->family != AF_UNIX;
     size_t length = is_tcp ? sizeof question.tcp : sizeof question.local;
     if (is_tcp) {
@@ -179,7 +179,7 @@ static enum pqb_diag_answer look_up(struct pqb_diag *diag, uint64_t cookie,
 static int can_tell(struct pqb_diag *diag, const struct pqb_socket_place *place)
 {
     struct question question = {0};
-    union reply reply;
+    union reply reply = {{0}};
     if (place->family == AF_UNIX) { /* inode 0 makes no sense */
         question.local.sdiag_family = AF_UNIX;
         return exchange(diag, &question, sizeof question.local, &reply) == EINVAL;
@@ -217,7 +217,7 @@ static int look_up_info(struct pqb_diag *diag, uint64_t cookie,
                         const struct pqb_socket_place *place, struct tcp_info *info)
 {
     struct question question = {0};
-    union reply reply;
+    union reply reply = {{0}};
     ask_for_tcp(&question, cookie, place);
     question.tcp.idiag_ext = 1 << (INET_DIAG_INFO - 1);
     return !exchange(diag, &question, sizeof question.tcp, &reply) &&
