@@ -23,19 +23,20 @@ rm build/release/libledger.a
 contains '^rm -f build/release/libledger.a && ar ' "$(make V=1)" || fail "V=1 does not show the commands"
 
 # Other flags rebuild; a removed source leaves no trace.
-make -j4 CPPFLAGS=-DSOMETHING V=1 >"$temp/out" 2>&1 || fail "make CPPFLAGS=: $(cat "$temp/out")"
+library=build/release/libconninfo.a
+make -j4 CPPFLAGS=-DSOMETHING V=1 $library >"$temp/out" 2>&1 || fail "make CPPFLAGS=: $(cat "$temp/out")"
 grep -q -- '-DSOMETHING .* -c ' "$temp/out" || fail "new flags rebuild nothing"
-echo 'int pqb_stray;' >shim/ledger/stray.c
-make -j4 >/dev/null 2>&1 || fail "make with a new source"
-contains stray.o "$(ar t build/release/libledger.a)" || fail "a new source does not join"
-rm shim/ledger/stray.c
-make >/dev/null 2>&1 || fail "make without it"
-contains stray.o "$(ar t build/release/libledger.a)" && fail "a removed source stays"
+echo 'int pqb_stray;' >shim/conninfo/stray.c
+make -j4 $library >/dev/null 2>&1 || fail "make with a new source"
+contains stray.o "$(ar t $library)" || fail "a new source does not join"
+rm shim/conninfo/stray.c
+make $library >/dev/null 2>&1 || fail "make without it"
+contains stray.o "$(ar t $library)" && fail "a removed source stays"
 
 # Flavours never mix.
-make -j4 debug >"$temp/out" 2>&1 || fail "make debug: $(cat "$temp/out")"
-grep -q build/release "$temp/out" && fail "make debug touches build/release"
-[ -s build/debug/libledger.a ] || fail "make debug builds nothing"
+make -j4 build/debug/libconninfo.a >"$temp/out" 2>&1 || fail "a debug build: $(cat "$temp/out")"
+grep -q build/release "$temp/out" && fail "a debug build touches build/release"
+[ -s build/debug/libconninfo.a ] || fail "a debug build builds nothing"
 
 make clean >/dev/null || fail "make clean"
 absent build || fail "make clean leaves build/"
