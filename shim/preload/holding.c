@@ -148,21 +148,24 @@ int pqb_holding_is_put_off(int fd)
 
 /* It was accepted a moment ago, so a server is there, and has been told nothing: the connection is
  * dissolved, and made anew when its turn comes. The client, who is in one of our hooks, sees
- * nothing of it. Where the kernel can't put it off, it connects again at once. */
+ * nothing of it. Where the kernel won't put it off, it connects again at once, and not even a
+ * blocking socket may wait for that here. */
 static void part(struct pqb_socket *socket)
 {
     static const struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
     const struct sockaddr *address = (const struct sockaddr *)&socket->address;
-    int error;
+    int error, flags = libc_fcntl(socket->fd, F_GETFL, NULL);
     socklen_t size = sizeof error;
-    if (address->sa_family == AF_UNIX || pqb_holding_is_put_off(socket->fd) ||
+    if (address->sa_family == AF_UNIX || flags < 0 || pqb_holding_is_put_off(socket->fd) ||
         libc_connect(socket->fd, &nowhere, sizeof nowhere))
         return;
     getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &error, &size); /* ECONNRESET, by ourselves */
     pqb_holding_defer(socket);
+    libc_fcntl(socket->fd, F_SETFL, (void *)(intptr_t)(flags | O_NONBLOCK));
     if (libc_connect(socket->fd, address, socket->address_length) ||
         !pqb_holding_is_put_off(socket->fd))
         pqb_holding_undefer(socket);
+    libc_fcntl(socket->fd, F_SETFL, (void *)(intptr_t)flags);
 }
 
 void pqb_holding_wait(struct pqb_socket *socket)
