@@ -1,34 +1,12 @@
 /* protocol_scan.c: both directions of a connection, read in pieces as they pass. */
 #include "preload/protocol.h"
+#include "support/stream.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
 #include <string.h>
 
 TestSuite(protocol_scan, .timeout = 60);
-
-/* A string constant's bytes, without the zero that C adds. */
-#define BYTES(text) (text), sizeof(text) - 1
-
-struct stream {
-    char bytes[1 << 17];
-    size_t length;
-};
-
-static void add_bytes(struct stream *stream, const char *bytes, size_t length)
-{
-    cr_assert_leq(stream->length + length, sizeof stream->bytes);
-    memcpy(stream->bytes + stream->length, bytes, length);
-    stream->length += length;
-}
-
-static void add_message(struct stream *stream, char type, const char *body, size_t length)
-{
-    const char header[5] = {type, (char)((length + 4) >> 24), (char)((length + 4) >> 16),
-                            (char)((length + 4) >> 8), (char)(length + 4)};
-    add_bytes(stream, header, sizeof header);
-    add_bytes(stream, body, length);
-}
 
 /* What a server of version 15 answers to a StartupMessage and a query, recorded. */
 static void add_login(struct stream *stream)
@@ -280,7 +258,7 @@ static void add_random_message(struct stream *stream, int is_clients)
     static char body[2048];
     const char *types = is_clients ? clients : servers;
     char type = types[(size_t)random() % strlen(types)];
-    size_t length = (size_t)random() % (random() % 8 ? 40 : sizeof body);
+    size_t length = (size_t)random() % (random() % 8 ? 40 : sizeof body - 4);
     for (size_t i = 0; i < length; i++)
         body[i] = (char)(random() % 4 ? 'C' : 0);
     switch (random() % 8) {
