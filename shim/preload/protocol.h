@@ -7,6 +7,8 @@
 #ifndef PQB_PRELOAD_PROTOCOL_H
 #define PQB_PRELOAD_PROTOCOL_H
 
+#include "preload/statement.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -116,14 +118,16 @@ enum pqb_seen {
 struct pqb_scan {
     uint32_t left;       /* of the body of the message it is in */
     int32_t backend_pid; /* as it was sent: a pooler's may be anything */
+    uint32_t answered;   /* how often it was ReadyForQuery, the login's included */
     uint8_t ask;         /* set to 1 by the caller when an SSLRequest or GSSENCRequest passes */
     uint8_t
         ready; /* I, T or E of the last ReadyForQuery; 0 before it, and once an answer follows */
-    uint8_t is_over;    /* nothing more is looked at */
-    uint8_t is_started; /* there has been a ReadyForQuery */
-    uint8_t had;        /* bytes of `header` */
-    uint8_t kept;       /* bytes of `keep` */
-    uint8_t header[5];  /* of a message whose header came in pieces; its type is always here */
+    uint8_t is_over;     /* nothing more is looked at */
+    uint8_t is_started;  /* there has been a ReadyForQuery */
+    uint8_t is_notified; /* there has been a NotificationResponse */
+    uint8_t had;         /* bytes of `header` */
+    uint8_t kept;        /* bytes of `keep` */
+    uint8_t header[5];   /* of a message whose header came in pieces; its type is always here */
     char sqlstate[6];
     char application_name[PQB_SCAN_NAME_BYTES];
     uint8_t keep[PQB_SCAN_KEEP];
@@ -144,11 +148,24 @@ enum pqb_wrote {
     PQB_WROTE_LOST = 2,      /* no such protocol; nothing more is looked at */
 };
 
+enum pqb_text {
+    PQB_TEXT_NONE, /* no SQL in what is left of this message */
+    PQB_TEXT_NAME, /* a statement's name comes first */
+    PQB_TEXT_SQL,
+};
+
 struct pqb_scan_out {
     uint32_t left;
-    uint8_t is_over; /* nothing more is looked at: LOST, or the end */
+    uint32_t asked;     /* of its messages, those that one ReadyForQuery each answers */
+    uint8_t is_over;    /* nothing more is looked at: LOST, or the end */
+    uint8_t is_begun;   /* it wrote messages that will be answered when it asks for it */
+    uint8_t is_copying; /* it wrote CopyData, and has not said that this was all */
+    uint8_t has_synced; /* since the last that began to be executed */
+    uint8_t pin;        /* the first reason why its session must stay, enum pqb_pin */
+    uint8_t text;       /* enum pqb_text */
     uint8_t had;
     uint8_t header[5];
+    struct pqb_statement statement;
 };
 
 /* Reads on; returns a set of enum pqb_wrote. */
@@ -156,6 +173,10 @@ unsigned pqb_protocol_scan_out(struct pqb_scan_out *scan, const void *bytes, siz
 
 /* All that was written so far are whole messages: one of ours would be understood here. */
 int pqb_protocol_scan_out_is_between(const struct pqb_scan_out *scan);
+
+/* The same, and the last of them asked for an answer: once it has had all that it asked for, it
+ * waits for nothing. */
+int pqb_protocol_scan_out_is_settled(const struct pqb_scan_out *scan);
 
 /* ---- a client's TLS ---- */
 

@@ -105,6 +105,7 @@ static unsigned look(struct pqb_scan *scan, uint8_t type, const uint8_t *body, u
         if (length != 1 || (*body != 'I' && *body != 'T' && *body != 'E'))
             return PQB_SEEN_LOST;
         scan->ready = *body;
+        scan->answered++;
         scan->is_started = 1;
         return PQB_SEEN_READY;
     }
@@ -185,6 +186,8 @@ static unsigned take_message(struct pqb_scan *scan, const uint8_t **at, const ui
     uint32_t length = word_at(header + 1);
     if (!is_possible(kind, length) || (kind >= LOOK && length == 4))
         return PQB_SEEN_LOST;
+    if (header[0] == 'A')
+        scan->is_notified = 1;
     /* A parameter's status is looked at, but comes unasked as well. */
     if (kind != LONG_ASIDE && header[0] != 'S')
         scan->ready = 0;
@@ -226,25 +229,93 @@ static const uint8_t from_client[256] = {
     ['c'] = SHORT, ['d'] = LONG, ['f'] = LONG, ['p'] = LONG,
 };
 
+/* What a message of this type, which has just begun, is to those before it. */
+static void note_message(struct pqb_scan_out *scan, uint8_t type)
+{
+    switch (type) {
+    case 'F': /* a function by its number: what it does, nobody sees */
+        scan->pin = PQB_PIN_UNSEEN;
+        /* Fall through. */
+    case 'Q':
+    case 'S':
+        scan->asked++;
+        scan->has_synced = type == 'S';
+        scan->is_begun = scan->is_copying = 0;
+        break;
+    case 'd':
+        scan->is_copying = 1;
+        break;
+    case 'c':
+    case 'f':
+        scan->is_copying = 0;
+        /* A server that copies in passes over a Sync, and answers it if it had given up before. */
+        if (scan->has_synced)
+            scan->pin = PQB_PIN_UNCOUNTED;
+        break;
+    case 'E':
+        scan->has_synced = 0;
+        scan->is_begun = 1;
+        break;
+    case 'p':
+        break;
+    default:
+        scan->is_begun = 1;
+    }
+}
+
+static void begin_message(struct pqb_scan_out *scan, uint8_t type, uint32_t length)
+{
+    scan->left = length;
+    scan->text = PQB_TEXT_NONE;
+    note_message(scan, type);
+    if (scan->pin || (type != 'Q' && type != 'P'))
+        return;
+    scan->text = type == 'P' ? PQB_TEXT_NAME : PQB_TEXT_SQL;
+    scan->statement = (struct pqb_statement){0};
+}
+
+/* On in a body with SQL: of a Parse, behind the name. */
+static void take_text(struct pqb_scan_out *scan, const char *at, size_t length)
+{
+    const char *nul = memchr(at, 0, length);
+    if (scan->text == PQB_TEXT_NAME) {
+        if (!nul)
+            return;
+        scan->text = PQB_TEXT_SQL;
+        length -= (size_t)(nul + 1 - at);
+        at = nul + 1;
+        nul = memchr(at, 0, length);
+    }
+    enum pqb_pin pin = pqb_statement_read(&scan->statement, at, nul ? (size_t)(nul - at) : length);
+    if (nul && !pin)
+        pin = pqb_statement_end(&scan->statement);
+    if (nul || pin)
+        scan->text = PQB_TEXT_NONE;
+    scan->pin = (uint8_t)pin;
+}
+
 unsigned pqb_protocol_scan_out(struct pqb_scan_out *scan, const void *bytes, size_t length)
 {
     const uint8_t *at = bytes, *end = at + length;
     unsigned wrote = 0;
     while (at < end && !scan->is_over) {
         uint32_t here = least(scan->left, (size_t)(end - at));
+        if (here && scan->text)
+            take_text(scan, (const char *)at, here);
         at += here;
         scan->left -= here;
         const uint8_t *header = at < end ? take_header(&scan->had, scan->header, &at, end) : NULL;
         if (!header)
             break;
-        enum kind kind = from_client[header[0]];
+        uint8_t type = header[0];
+        enum kind kind = from_client[type];
         uint32_t size = word_at(header + 1);
         if (kind == NONE || size < 4 || size - 4 > (kind == LONG ? LONG_BODY : 0))
             wrote |= PQB_WROTE_LOST;
-        else if (header[0] == 'X')
+        else if (type == 'X')
             wrote |= PQB_WROTE_TERMINATE;
         else
-            scan->left = size - 4;
+            begin_message(scan, type, size - 4);
         scan->is_over = wrote != 0;
     }
     return wrote;
@@ -253,4 +324,9 @@ unsigned pqb_protocol_scan_out(struct pqb_scan_out *scan, const void *bytes, siz
 int pqb_protocol_scan_out_is_between(const struct pqb_scan_out *scan)
 {
     return !scan->left && !scan->had && !scan->is_over;
+}
+
+int pqb_protocol_scan_out_is_settled(const struct pqb_scan_out *scan)
+{
+    return pqb_protocol_scan_out_is_between(scan) && !scan->is_begun && !scan->is_copying;
 }

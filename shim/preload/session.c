@@ -1,0 +1,22 @@
+#include "preload/session.h"
+
+int pqb_session_is_idle(const struct pqb_session *session)
+{
+    /* The first ReadyForQuery, the login's, nobody asks for. */
+    return pqb_protocol_scan_is_idle(&session->server) &&
+           pqb_protocol_scan_out_is_settled(&session->client) &&
+           session->server.answered == session->client.asked + 1;
+}
+
+enum pqb_pin pqb_session_pin(const struct pqb_session *session)
+{
+    /* A function may have said LISTEN; the first notification tells. */
+    if (!session->client.pin && session->server.is_notified)
+        return PQB_PIN_LISTEN;
+    return (enum pqb_pin)session->client.pin;
+}
+
+int pqb_session_can_give_way(const struct pqb_session *session)
+{
+    return !pqb_session_pin(session) && pqb_session_is_idle(session);
+}
