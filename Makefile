@@ -40,7 +40,7 @@ WHOLE_debug := $(WHOLE_release)
 LEDGER_SRC := $(wildcard shim/ledger/*.c)
 CONNINFO_SRC := $(wildcard shim/conninfo/*.c)
 PRELOAD_SRC := $(wildcard shim/preload/*.c)
-PROTOCOL_SRC := $(wildcard shim/preload/protocol*.c)
+PROTOCOL_SRC := $(wildcard shim/preload/protocol*.c) shim/preload/session.c shim/preload/statement.c
 PRELOAD_ASM := $(wildcard shim/preload/*.S)
 # What a test program can be linked with: not what would stand in front of its own libpq and libc.
 PRELOAD_PARTS := $(filter-out $(patsubst %,shim/preload/%.c,libpq hooks params),$(PRELOAD_SRC))
@@ -202,7 +202,7 @@ FUZZ_CC_libfuzzer := clang
 FUZZ_CC_afl := afl-clang-fast
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/*.c))
 $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_SRC) $(PROTOCOL_SRC) \
-		$(wildcard shim/conninfo/*.h shim/preload/protocol.h tests/fuzz/*.[ch]) | deps-fuzz
+		$(wildcard shim/conninfo/*.h shim/preload/*.h tests/fuzz/*.[ch]) | deps-fuzz
 	@mkdir -p $(@D)
 	$(call say,FUZZ,$@)
 	$(Q)$(FUZZ_CC_$(FUZZ_ENGINE)) $(PQB_CPPFLAGS) $(LIBPQ_CFLAGS) $(PQB_CFLAGS) -O1 -g -fno-omit-frame-pointer \
