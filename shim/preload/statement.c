@@ -62,12 +62,24 @@ const char *pqb_pin_name(enum pqb_pin pin)
     return pin < PQB_PINS ? names[pin] : NULL;
 }
 
-/* What the server takes for part of an identifier or number; any byte of a character beyond ASCII.
- */
-static const uint8_t is_of_word[256] = {
-    ['0' ... '9'] = 1, ['A' ... 'Z'] = 1, ['a' ... 'z'] = 1,
-    ['_'] = 1,         ['$'] = 1,         [0x80 ... 0xff] = 1,
+enum class {
+    PLAIN_BYTE,
+    OF_WORD, /* of an identifier or number, for the server; any byte beyond ASCII */
+    BLANK,
+    SPECIAL, /* see follows() */
 };
+
+/* Each query pays for what follows: by tables, most of a text is passed over at a glance. */
+static const uint8_t class_of[256] = {
+    ['0' ... '9'] = OF_WORD, ['A' ... 'Z'] = OF_WORD, ['a' ... 'z'] = OF_WORD,
+    ['_'] = OF_WORD,         ['$'] = OF_WORD,         [0x80 ... 0xff] = OF_WORD,
+    [' '] = BLANK,           ['\t'] = BLANK,          ['\v'] = BLANK,
+    ['\f'] = BLANK,          ['\n'] = SPECIAL,        ['\r'] = SPECIAL,
+    [';'] = SPECIAL,         ['-'] = SPECIAL,         ['*'] = SPECIAL,
+    ['/'] = SPECIAL,
+};
+
+static enum class class_at(const char *at) { return (enum class)class_of[(uint8_t)*at]; }
 
 static int is_blank(char c)
 {
@@ -75,6 +87,56 @@ static int is_blank(char c)
 }
 
 /* ---- words ---- */
+
+struct keyword {
+    char text[PQB_STATEMENT_WORD];
+    uint8_t meaning;
+};
+
+static const struct keyword keywords[] = {
+    {"constraints", EXCUSES},
+    {"create", MAKES},
+    {"do", BLOCK},
+    {"global", MAKES},
+    {"hold", HOLDS},
+    {"into", MAKES},
+    {"listen", LISTENS},
+    {"load", LOADS},
+    {"local", SAYS_LOCAL},
+    {"pg_advisory_lock", LOCKS},
+    {"pg_advisory_lock_shared", LOCKS},
+    {"pg_settings", SETTINGS},
+    {"pg_try_advisory_lock", LOCKS},
+    {"pg_try_advisory_lock_shared", LOCKS},
+    {"prepare", PREPARES},
+    {"replace", MAKES},
+    {"set", SAYS_SET},
+    {"set_config", CALLS},
+    {"temp", TEMPORARY},
+    {"temporary", TEMPORARY},
+    {"transaction", EXCUSES},
+    {"true", SAYS_TRUE},
+    {"with", SAYS_WITH},
+};
+
+#define LONG(length) (1u << (length))
+#define LETTER(letter) [(letter)&31]
+
+/* For each letter, how long the keywords are that begin with it: so most words are none at a
+ * glance. */
+static const uint32_t lengths_of[32] = {
+    LETTER('c') = LONG(6) | LONG(11),
+    LETTER('d') = LONG(2),
+    LETTER('g') = LONG(6),
+    LETTER('h') = LONG(4),
+    LETTER('i') = LONG(4),
+    LETTER('l') = LONG(4) | LONG(5) | LONG(6),
+    LETTER('p') = ~0u << 7, /* pg_temp_3 as well */
+    LETTER('r') = LONG(7),
+    LETTER('s') = LONG(3) | LONG(10),
+    LETTER('t') = LONG(4) | LONG(9) | LONG(11),
+    LETTER('w') = LONG(4),
+};
 
 /* In any case; `expected` is in lower case. */
 static int begins(const char *word, const char *expected, size_t length)
@@ -85,68 +147,15 @@ static int begins(const char *word, const char *expected, size_t length)
     return 1;
 }
 
-#define IS(text) (length == sizeof(text) - 1 && begins(word, text, sizeof(text) - 1))
-
-static enum meaning meaning_of_p(const char *word, size_t length)
-{
-    if (IS("prepare"))
-        return PREPARES;
-    if (length < 7 || !begins(word, "pg_", 3))
-        return PLAIN;
-    if (IS("pg_advisory_lock") || IS("pg_advisory_lock_shared") || IS("pg_try_advisory_lock") ||
-        IS("pg_try_advisory_lock_shared"))
-        return LOCKS;
-    /* pg_temp_3 as well. */
-    if (begins(word, "pg_temp", 7))
-        return TEMPORARY_SCHEMA;
-    return IS("pg_settings") ? SETTINGS : PLAIN;
-}
-
-static enum meaning meaning_of_t(const char *word, size_t length)
-{
-    if (IS("temp") || IS("temporary"))
-        return TEMPORARY;
-    if (IS("true"))
-        return SAYS_TRUE;
-    return IS("transaction") ? EXCUSES : PLAIN;
-}
-
-static enum meaning meaning_of_l(const char *word, size_t length)
-{
-    if (IS("listen"))
-        return LISTENS;
-    if (IS("load"))
-        return LOADS;
-    return IS("local") ? SAYS_LOCAL : PLAIN;
-}
-
 static enum meaning meaning_of(const char *word, size_t length)
 {
-    switch (*word | 0x20) {
-    case 'c':
-        return IS("create") ? MAKES : IS("constraints") ? EXCUSES : PLAIN;
-    case 'd':
-        return IS("do") ? BLOCK : PLAIN;
-    case 'g':
-        return IS("global") ? MAKES : PLAIN;
-    case 'h':
-        return IS("hold") ? HOLDS : PLAIN;
-    case 'i':
-        return IS("into") ? MAKES : PLAIN;
-    case 'l':
-        return meaning_of_l(word, length);
-    case 'p':
-        return meaning_of_p(word, length);
-    case 'r':
-        return IS("replace") ? MAKES : PLAIN;
-    case 's':
-        return IS("set") ? SAYS_SET : IS("set_config") ? CALLS : PLAIN;
-    case 't':
-        return meaning_of_t(word, length);
-    case 'w':
-        return IS("with") ? SAYS_WITH : PLAIN;
-    }
-    return PLAIN;
+    if (!(lengths_of[*word & 31] >> (length < 31 ? length : 31) & 1))
+        return PLAIN;
+    for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
+        if (length < PQB_STATEMENT_WORD && !keywords[i].text[length] &&
+            begins(word, keywords[i].text, length))
+            return (enum meaning)keywords[i].meaning;
+    return length >= 7 && begins(word, "pg_temp", 7) ? TEMPORARY_SCHEMA : PLAIN;
 }
 
 /* What the word says where it stands, by itself. */
@@ -193,6 +202,12 @@ static enum before becomes(enum meaning meaning, enum before before)
     }
 }
 
+/* Of what the next word or sign alone does not decide. */
+static int is_in_midst(const struct pqb_statement *statement)
+{
+    return statement->call || statement->before >= SETS;
+}
+
 static int call_takes_word(struct pqb_statement *statement, const char *word, size_t length,
                            enum meaning meaning)
 {
@@ -210,6 +225,10 @@ static int call_takes_word(struct pqb_statement *statement, const char *word, si
 static enum pqb_pin take_word(struct pqb_statement *statement, const char *word, size_t length)
 {
     enum meaning meaning = meaning_of(word, length);
+    if (meaning == PLAIN && !is_in_midst(statement)) {
+        statement->before = OTHER;
+        return PQB_PIN_NONE;
+    }
     if (statement->call && !call_takes_word(statement, word, length, meaning))
         return PQB_PIN_SETTING;
     if (statement->before == SETS) {
@@ -281,7 +300,7 @@ static enum before follows(struct pqb_statement *statement, char c)
     return OTHER;
 }
 
-static enum pqb_pin take_other(struct pqb_statement *statement, char c)
+static enum pqb_pin take_sign(struct pqb_statement *statement, char c)
 {
     if (statement->call && !call_takes(statement, c))
         return PQB_PIN_SETTING;
@@ -314,13 +333,25 @@ static enum pqb_pin take_kept(struct pqb_statement *statement)
     return length ? take_word(statement, statement->word, length) : PQB_PIN_NONE;
 }
 
+/* As far as nothing can be decided; most of any text. */
+static const char *skip_plain(struct pqb_statement *statement, const char *at, const char *end)
+{
+    enum class class;
+    while (at < end && (class = class_at(at)) != OF_WORD && class != SPECIAL) {
+        if (class == PLAIN_BYTE)
+            statement->before = OTHER;
+        at++;
+    }
+    return at;
+}
+
 enum pqb_pin pqb_statement_read(struct pqb_statement *statement, const char *text, size_t length)
 {
     const char *at = text, *end = text + length;
     enum pqb_pin pin = PQB_PIN_NONE;
     while (at < end && !pin) {
         const char *word = at;
-        while (at < end && is_of_word[(uint8_t)*at])
+        while (at < end && class_at(at) == OF_WORD)
             at++;
         if (at > word && (at == end || statement->kept))
             keep(statement, word, (size_t)(at - word));
@@ -328,8 +359,10 @@ enum pqb_pin pqb_statement_read(struct pqb_statement *statement, const char *tex
             pin = take_word(statement, word, (size_t)(at - word));
         else if (statement->kept)
             pin = take_kept(statement);
+        else if (is_in_midst(statement) || class_at(at) == SPECIAL)
+            pin = take_sign(statement, *at++);
         else
-            pin = take_other(statement, *at++);
+            at = skip_plain(statement, at, end);
     }
     return pin;
 }
@@ -337,7 +370,7 @@ enum pqb_pin pqb_statement_read(struct pqb_statement *statement, const char *tex
 enum pqb_pin pqb_statement_end(struct pqb_statement *statement)
 {
     enum pqb_pin pin = take_kept(statement);
-    if (!pin && (statement->call || statement->before >= SETS))
+    if (!pin && is_in_midst(statement))
         pin = PQB_PIN_SETTING;
     return pin;
 }

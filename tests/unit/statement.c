@@ -158,7 +158,7 @@ static const char *const patterns[] = {
     START "(listen|load|prepare|do)" END,
     "(" START "|" MAKER ")(temp|temporary)" END,
     "(" START "|(^|[^a-z0-9_$])with[ \t\n\r]+)hold" END,
-    "(^|[^a-z0-9_$])pg_advisory_lock" END,
+    ("(^|[^a-z0-9_$])pg_advisory_lock" END),
 };
 
 static int matches(const regex_t *expressions, const char *text)
