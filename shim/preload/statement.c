@@ -11,7 +11,7 @@ enum before {
     MAKER, /* CREATE, OR REPLACE, GLOBAL, LOCAL, INTO: temporary things are made by these */
     WITH,
     SETS,    /* SET, at the start of a statement */
-    EXCUSED, /* SET LOCAL and the like: if a blank follows, it ends with the transaction */
+    EXCUSED, /* SET LOCAL and the like: if a blank follows, nothing is left of it */
 };
 
 /* Where in a call of set_config: if the last argument is the word true, it ends with the
@@ -33,7 +33,7 @@ enum meaning {
     SAYS_SET,
     SAYS_LOCAL,
     SAYS_TRUE,
-    EXCUSES, /* after SET */
+    EXCUSES, /* after SET: it ends with the transaction, or is what pgjdbc sets at every login */
     CALLS,   /* set_config */
     BLOCK,
     LISTENS,
@@ -89,34 +89,38 @@ static int is_blank(char c)
 /* ---- words ---- */
 
 struct keyword {
+    uint8_t meaning, length;
     char text[PQB_STATEMENT_WORD];
-    uint8_t meaning;
 };
 
+#define WORD(text) sizeof(text) - 1, text
+
 static const struct keyword keywords[] = {
-    {"constraints", EXCUSES},
-    {"create", MAKES},
-    {"do", BLOCK},
-    {"global", MAKES},
-    {"hold", HOLDS},
-    {"into", MAKES},
-    {"listen", LISTENS},
-    {"load", LOADS},
-    {"local", SAYS_LOCAL},
-    {"pg_advisory_lock", LOCKS},
-    {"pg_advisory_lock_shared", LOCKS},
-    {"pg_settings", SETTINGS},
-    {"pg_try_advisory_lock", LOCKS},
-    {"pg_try_advisory_lock_shared", LOCKS},
-    {"prepare", PREPARES},
-    {"replace", MAKES},
-    {"set", SAYS_SET},
-    {"set_config", CALLS},
-    {"temp", TEMPORARY},
-    {"temporary", TEMPORARY},
-    {"transaction", EXCUSES},
-    {"true", SAYS_TRUE},
-    {"with", SAYS_WITH},
+    {EXCUSES, WORD("application_name")},
+    {EXCUSES, WORD("constraints")},
+    {MAKES, WORD("create")},
+    {BLOCK, WORD("do")},
+    {EXCUSES, WORD("extra_float_digits")},
+    {MAKES, WORD("global")},
+    {HOLDS, WORD("hold")},
+    {MAKES, WORD("into")},
+    {LISTENS, WORD("listen")},
+    {LOADS, WORD("load")},
+    {SAYS_LOCAL, WORD("local")},
+    {LOCKS, WORD("pg_advisory_lock")},
+    {LOCKS, WORD("pg_advisory_lock_shared")},
+    {SETTINGS, WORD("pg_settings")},
+    {LOCKS, WORD("pg_try_advisory_lock")},
+    {LOCKS, WORD("pg_try_advisory_lock_shared")},
+    {PREPARES, WORD("prepare")},
+    {MAKES, WORD("replace")},
+    {SAYS_SET, WORD("set")},
+    {CALLS, WORD("set_config")},
+    {TEMPORARY, WORD("temp")},
+    {TEMPORARY, WORD("temporary")},
+    {EXCUSES, WORD("transaction")},
+    {SAYS_TRUE, WORD("true")},
+    {SAYS_WITH, WORD("with")},
 };
 
 #define LONG(length) (1u << (length))
@@ -125,8 +129,10 @@ static const struct keyword keywords[] = {
 /* For each letter, how long the keywords are that begin with it: so most words are none at a
  * glance. */
 static const uint32_t lengths_of[32] = {
+    LETTER('a') = LONG(16),
     LETTER('c') = LONG(6) | LONG(11),
     LETTER('d') = LONG(2),
+    LETTER('e') = LONG(18),
     LETTER('g') = LONG(6),
     LETTER('h') = LONG(4),
     LETTER('i') = LONG(4),
@@ -152,8 +158,7 @@ static enum meaning meaning_of(const char *word, size_t length)
     if (!(lengths_of[*word & 31] >> (length < 31 ? length : 31) & 1))
         return PLAIN;
     for (size_t i = 0; i < sizeof keywords / sizeof *keywords; i++)
-        if (length < PQB_STATEMENT_WORD && !keywords[i].text[length] &&
-            begins(word, keywords[i].text, length))
+        if (keywords[i].length == length && begins(word, keywords[i].text, length))
             return (enum meaning)keywords[i].meaning;
     return length >= 7 && begins(word, "pg_temp", 7) ? TEMPORARY_SCHEMA : PLAIN;
 }

@@ -20,8 +20,10 @@ enum pqb_pin {
     PQB_PIN_LOCK,      /* an advisory lock of the session, not of a transaction */
     PQB_PIN_TEMPORARY, /* a temporary table, view or sequence */
     PQB_PIN_CURSOR,    /* WITH HOLD */
-    PQB_PIN_SETTING,   /* SET and set_config, but for what ends with the transaction */
-    PQB_PIN_PREPARED,  /* by SQL: no driver knows of it, and none would make it again */
+    /* SET and set_config, but for what ends with the transaction, and the two that pgjdbc sets at
+     * every login, which change no result: application_name and extra_float_digits. */
+    PQB_PIN_SETTING,
+    PQB_PIN_PREPARED, /* by SQL: no driver knows of it, and none would make it again */
     PQB_PIN_LOADED,
     PQB_PIN_UNSEEN,    /* it ran a DO block, or a function without SQL: anything can be in those */
     PQB_PIN_UNCOUNTED, /* it copied in by extended query: its answers can't be told apart */

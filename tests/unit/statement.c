@@ -95,7 +95,8 @@ Test(statement, tells_settings_of_a_transaction_from_those_of_a_session)
         "UPDATE pg_settings SET setting = 1 WHERE name = 'x'");
     EXPECT_PINS(PQB_PIN_NONE, "SET LOCAL x = 1", "set local\nx = 1",
                 "BEGIN; SET LOCAL x = 1; SELECT 1", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
-                "SET CONSTRAINTS ALL DEFERRED", "SET LOCAL TIME ZONE 'UTC'");
+                "SET CONSTRAINTS ALL DEFERRED", "SET LOCAL TIME ZONE 'UTC'",
+                "SET extra_float_digits = 3", "SET application_name = 'PostgreSQL JDBC Driver'");
 }
 
 Test(statement, finds_statements_behind_comments_and_in_them)
