@@ -165,7 +165,8 @@ build/$(1)/unit: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
 build/$(1)/integration: $(INTEGRATION_SRC:%.c=build/$(1)/obj/%.o) build/$(1)/libpreload.a $$($(1)_LIBS)
 build/$(1)/integration: $(1)_WITH = -lcriterion $$(LIBPQ_LIBS) -lpthread
 $$($(1)_BENCH): $(1)_WITH = $$(LIBPQ_LIBS) -lpthread -lm
-build/$(1)/bench/session: $(patsubst %,build/$(1)/obj/shim/preload/%.o,session statement protocol_scan)
+build/$(1)/bench/session build/$(1)/helpers/follow: \
+		$(patsubst %,build/$(1)/obj/shim/preload/%.o,session statement protocol_scan)
 $$($(1)_HELPERS) $$($(1)_CHAOS): $(1)_WITH = -lpthread
 $(PROGRAM_SRC:tests/%.c=build/$(1)/%): build/$(1)/%: build/$(1)/obj/tests/%.o $$($(1)_LIBS)
 build/$(1)/pqbudget build/$(1)/unit build/$(1)/integration $(PROGRAM_SRC:tests/%.c=build/$(1)/%): \
