@@ -135,7 +135,8 @@ Test(statement, follows_a_call_of_set_config)
         "SELECT set_config('a', '1', true or false)", "SELECT set_config('a', '1', 't')",
         "SELECT set_config('a', '1', true), set_config('b', '2', false)",
         "-- set_config('\nSELECT set_config('a', 'b', false), ', true)'",
-        "SELECT set_config(; SELECT 1, true)");
+        "SELECT set_config(; SELECT 1, true)",
+        "SELECT set_config('a', set_config('b', 'c', true), false)");
     EXPECT_PINS(PQB_PIN_LISTEN, "/* set_config(' */LISTEN x; SELECT ', true)'");
     EXPECT_PINS(PQB_PIN_LOCK, "-- set_config('\nSELECT pg_advisory_lock(1), ', true)'");
 }
