@@ -33,7 +33,7 @@ static void text_copy(char *to, size_t capacity, const char *from)
 static const char *command_of(const struct pqb_process *self)
 {
     static uint64_t of_process;
-    static char command[64];
+    static char command[sizeof((struct pqb_claim_row *)0)->command];
     if (of_process != self->id) {
         memset(command, 0, sizeof command);
         int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
@@ -98,6 +98,9 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     row->backend_seen = 0;
     row->process_cap = request->process_cap;
     row->door = (uint8_t)request->door;
+    atomic_store(&row->session, PQB_SESSION_UNTOLD);
+    atomic_store(&row->idle_since, 0);
+    atomic_store(&row->yield_after, 0);
     row->bell = request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : 0;
     atomic_store(&row->hot, 0);
     atomic_store(&row->tick, 0);

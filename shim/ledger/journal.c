@@ -27,12 +27,27 @@ const char *pqb_event_name(enum pqb_event_kind kind)
         [PQB_EVENT_DIED] = "died",           [PQB_EVENT_TAKEN_BACK] = "taken back",
         [PQB_EVENT_RECOVERED] = "recovered", [PQB_EVENT_CONFIGURED] = "configured",
         [PQB_EVENT_PAUSED] = "paused",       [PQB_EVENT_RESUMED] = "resumed",
+        [PQB_EVENT_YIELDED] = "yielded",
     };
     return kind > 0 && kind < PQB_EVENT_KINDS ? names[kind] : "unknown";
 }
 
+static void write_label(char to[40], const char *label)
+{
+    memset(to, 0, 40);
+    if (label)
+        memcpy(to, label, strnlen(label, 40));
+}
+
 void pqb_journal_write(struct pqb_layout *map, enum pqb_event_kind kind, uint16_t server,
                        const char *app, int32_t pid, uint64_t value)
+{
+    pqb_journal_write_for(map, kind, server, app, pid, value, NULL, 0);
+}
+
+void pqb_journal_write_for(struct pqb_layout *map, enum pqb_event_kind kind, uint16_t server,
+                           const char *app, int32_t pid, uint64_t value, const char *other_app,
+                           int32_t other_pid)
 {
     uint64_t number = atomic_fetch_add(&map->header.next_event, 1) + 1;
     struct pqb_event_row *row = &map->event[number % PQB_EVENTS];
@@ -42,9 +57,9 @@ void pqb_journal_write(struct pqb_layout *map, enum pqb_event_kind kind, uint16_
     row->pid = pid;
     row->kind = (uint16_t)kind;
     row->server = server;
-    memset(row->app, 0, sizeof row->app);
-    if (app)
-        memcpy(row->app, app, strnlen(app, sizeof row->app));
+    row->other_pid = other_pid;
+    write_label(row->app, app);
+    write_label(row->other_app, other_app);
     atomic_store(&row->sequence, number);
 }
 
@@ -65,8 +80,10 @@ int pqb_journal_read(const struct pqb_layout *map, uint64_t number, struct pqb_e
         .kind = (enum pqb_event_kind)row->kind,
         .pid = row->pid,
         .server = row->server,
+        .other_pid = row->other_pid,
     };
     memcpy(event->app, row->app, sizeof row->app);
+    memcpy(event->other_app, row->other_app, sizeof row->other_app);
     atomic_thread_fence(memory_order_acquire);
     return atomic_load(&row->sequence) == number;
 }

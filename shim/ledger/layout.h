@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PQB_LAYOUT_VERSION 3u
+#define PQB_LAYOUT_VERSION 4u
 #define PQB_MAGIC 0x0a54474455425150ull /* "PQBUDGT\n" */
 
 #define PQB_GROUP_CLAIMS                                                                           \
@@ -74,6 +74,19 @@ static inline uint64_t pqb_ctl_next(uint64_t ctl, enum pqb_claim_state state)
 
 enum pqb_door { PQB_DOOR_LIBPQ = 0, PQB_DOOR_SOCKET };
 
+/* What an OPEN claim's connection is doing, as its owner said when he was last asked (yield.h). */
+enum pqb_session_state {
+    PQB_SESSION_UNTOLD = 0, /* nobody follows it: its process does not give way */
+    PQB_SESSION_ACTIVE,
+    PQB_SESSION_TRANSACTION, /* idle in a transaction */
+    PQB_SESSION_IDLE,
+    /* Those from here on never give way. */
+    PQB_SESSION_UNSEEN, /* encrypted, or not understood */
+    PQB_SESSION_SHARED, /* another process may have the socket too */
+    PQB_SESSION_PINNED, /* for the reason that is added: PQB_SESSION_PINS of them */
+    PQB_SESSION_PINS = 10,
+};
+
 /* What the books have a claim down for. */
 enum pqb_booked {
     PQB_BOOKED_NONE = 0,
@@ -107,12 +120,14 @@ struct pqb_claim_row {
     int32_t pid;                  /* owner: for people, never to decide who lives */
     uint32_t pid_ns;              /* owner: inode of the pid namespace of pid and backend_pid */
     int32_t backend_pid;          /* owner: 0 = unknown */
-    uint32_t backend_seen;        /* owner: 1 if the backend was found on this machine */
-    uint16_t server;              /* owner; moved by a merge of servers, under the guard */
-    uint16_t app;                 /* guard */
-    uint16_t account;             /* guard */
-    uint16_t bell;                /* owner: 1 + index of the bell to ring at a grant, 0 = none */
-    uint16_t previous, next;      /* guard: the queue, or the list of reserve claims */
+    uint8_t backend_seen;         /* owner: 1 if the backend was found on this machine */
+    _Atomic uint8_t session;      /* owner: enum pqb_session_state */
+    uint16_t spare;
+    uint16_t server;  /* owner; moved by a merge of servers, under the guard */
+    uint16_t app;     /* guard */
+    uint16_t account; /* guard */
+    uint16_t bell;    /* owner: 1 + index of the bell to ring at a grant or a wish, 0 = none */
+    uint16_t previous, next;             /* guard: the queue, or the list of reserve claims */
     uint16_t drain_previous, drain_next; /* guard: the server's drainers */
     uint8_t booked;                      /* guard: enum pqb_booked */
     uint8_t booked_login;                /* guard: counted as logging in */
@@ -125,7 +140,9 @@ struct pqb_claim_row {
     char application_name[64];    /* owner, as all texts below: not necessarily terminated */
     char user[40];
     char database[40];
-    char command[64];
+    char command[56];
+    _Atomic uint32_t idle_since;  /* owner: in ms; it was used no later than this, or not at all */
+    _Atomic uint32_t yield_after; /* owner: in ms of idleness it may be asked for; 0 = never */
     /* Of a claim of the socket door: its socket's cookie, 0 = not known. Written by the owner once,
      * after the place, when it is CONNECTING or OPEN; who reads it checks afterwards that the
      * generation has not changed. Of one of libpq's, the place has the remote half alone. */
@@ -186,7 +203,15 @@ struct pqb_server_row {
     uint64_t wait_ns_total;
     uint64_t wait_bucket[PQB_WAIT_BUCKETS]; /* journal.h has the bounds */
     uint64_t network; /* the network namespace that its key is meant in; 0 = any */
-    uint64_t spare[15];
+    /* Giving way (yield.h). A claim is named by generation << 32 | index + 1; 0 = none. */
+    _Atomic uint64_t asked;     /* the claim that is asked for */
+    _Atomic uint64_t asked_for; /* the waiter it is asked for */
+    uint64_t asked_at;          /* guard */
+    uint64_t ask_next;          /* guard: before it, nobody is looked for again */
+    _Atomic uint64_t yielded_total;
+    _Atomic uint32_t yields; /* there are claims that may be asked for */
+    uint32_t spare_word;
+    uint64_t spare[9];
     char key[PQB_KEY_BYTES];
 };
 
@@ -201,12 +226,15 @@ struct pqb_alias_row {
 struct pqb_event_row {
     _Atomic uint64_t sequence; /* 0 while it is being written; 1 + its number after */
     uint64_t at_ns;            /* CLOCK_REALTIME: for people */
-    uint64_t value;            /* of a grant or timeout: the wait in ns; of `set`: the new limit */
+    uint64_t value; /* of a grant or timeout: the wait in ns; of `set`: the new limit; of a
+                       connection that gave way: how long it was idle, in ns */
     int32_t pid;
     uint16_t kind;
     uint16_t server;
+    int32_t other_pid; /* of a connection that gave way: whom it gave way to */
+    uint32_t spare;
     char app[40];
-    char spare[8];
+    char other_app[40];
 };
 
 /* Never changes after the ledger was linked into place; covered by the checksum. */
@@ -273,10 +301,10 @@ _Static_assert(sizeof(struct pqb_app_row) == 96, "application");
 _Static_assert(sizeof(struct pqb_server_config) == 32, "configuration");
 _Static_assert(sizeof(struct pqb_server_row) == 896, "server");
 _Static_assert(sizeof(struct pqb_alias_row) == 128, "alias");
-_Static_assert(sizeof(struct pqb_event_row) == 80, "event");
+_Static_assert(sizeof(struct pqb_event_row) == 120, "event");
 _Static_assert(sizeof(struct pqb_identity) == 1312, "identity");
 _Static_assert(sizeof(struct pqb_header) == 40792, "header");
-_Static_assert(sizeof(struct pqb_layout) == 4143488, "ledger");
+_Static_assert(sizeof(struct pqb_layout) == 4163968, "ledger");
 _Static_assert(sizeof(struct pqb_layout) <= 4u << 20, "the bar of 4 MiB for 10,000 claims");
 PQB_AT(pqb_claim_row, server, 88);
 PQB_AT(pqb_claim_row, application_name, 112);
@@ -287,6 +315,6 @@ PQB_AT(pqb_header, retired, 1312);
 PQB_AT(pqb_header, busy, 1392);
 PQB_AT(pqb_header, bell, 3928);
 PQB_AT(pqb_layout, server, 40832);
-PQB_AT(pqb_layout, claim, 365440);
+PQB_AT(pqb_layout, claim, 385920);
 
 #endif

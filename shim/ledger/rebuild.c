@@ -150,6 +150,8 @@ void pqb_rebuild_merged(struct pqb_books *books, unsigned from, unsigned into)
     for (unsigned i = 0; i < PQB_APPS; i++)
         if (map->app[i].taken && map->app[i].server == from)
             memset(&map->app[i], 0, sizeof map->app[i]);
+    if (atomic_load(&map->server[from].yields))
+        atomic_store(&map->server[into].yields, 1);
     memset(&map->server[from], 0, sizeof map->server[from]);
     pqb_rebuild(books);
 }

@@ -2,6 +2,7 @@
 
 #include "ledger/os.h"
 #include "ledger/tick.h"
+#include "ledger/wish.h"
 
 #include <sched.h>
 #include <stdio.h>
@@ -20,6 +21,27 @@ const char *pqb_claim_state_name(enum pqb_claim_state state)
 const char *pqb_door_name(enum pqb_door door)
 {
     return door == PQB_DOOR_SOCKET ? "socket" : "libpq";
+}
+
+const char *pqb_session_name(unsigned session)
+{
+    static const char *const names[PQB_SESSION_PINNED + PQB_SESSION_PINS] = {
+        [PQB_SESSION_ACTIVE] = "active",
+        [PQB_SESSION_TRANSACTION] = "idle in transaction",
+        [PQB_SESSION_IDLE] = "idle",
+        [PQB_SESSION_UNSEEN] = "encrypted or not understood",
+        [PQB_SESSION_SHARED] = "shared with a forked process",
+        [PQB_SESSION_PINNED + 1] = "LISTEN",
+        [PQB_SESSION_PINNED + 2] = "an advisory lock",
+        [PQB_SESSION_PINNED + 3] = "a temporary table",
+        [PQB_SESSION_PINNED + 4] = "a cursor WITH HOLD",
+        [PQB_SESSION_PINNED + 5] = "SET",
+        [PQB_SESSION_PINNED + 6] = "PREPARE",
+        [PQB_SESSION_PINNED + 7] = "LOAD",
+        [PQB_SESSION_PINNED + 8] = "DO, or a function by its number",
+        [PQB_SESSION_PINNED + 9] = "COPY by extended query",
+    };
+    return session < sizeof names / sizeof *names ? names[session] : NULL;
 }
 
 static void text_copy(char *to, const char *from, size_t capacity)
@@ -44,6 +66,7 @@ static void copy_server(const struct pqb_server_row *row, struct pqb_snapshot_se
         .timeout_total = atomic_load(&row->timeout_total),
         .refused_total = atomic_load(&row->refused_total),
         .reaped_total = atomic_load(&row->reaped_total),
+        .yielded_total = atomic_load(&row->yielded_total),
         .wait_ns_total = row->wait_ns_total,
     };
     text_copy(to->key, row->key, PQB_KEY_BYTES);
@@ -99,6 +122,10 @@ static void copy_claim(const struct pqb_claim_row *row, uint64_t ctl, uint64_t n
         .wait_ns =
             pqb_ctl_state(ctl) == PQB_CLAIM_WAITING ? since(row->asked_at, now) : row->waited,
     };
+    if (to->state == PQB_CLAIM_OPEN && (to->session = atomic_load(&row->session))) {
+        to->idle_ns = pqb_wish_idle(row, now) * PQB_MS;
+        to->yield_ns = atomic_load(&row->yield_after) * PQB_MS;
+    }
     /* In this order: the place is written before the cookie. */
     to->socket_cookie = atomic_load(&row->socket_cookie);
     if (to->socket_cookie)

@@ -21,10 +21,13 @@ struct pqb_snapshot_claim {
     uint64_t wait_ns;       /* in the queue, also if it is still there */
     uint64_t socket_cookie; /* of the socket door's: 0 = not known, and then there is no place */
     struct pqb_socket_place socket_place;
+    unsigned session;  /* enum pqb_session_state, as it was last told; what follows is as old */
+    uint64_t idle_ns;  /* for so long it was not used, or longer */
+    uint64_t yield_ns; /* after so long it may be asked for; 0 = never */
     char application_name[65];
     char user[41];
     char database[41];
-    char command[65];
+    char command[57];
 };
 
 struct pqb_snapshot_app {
@@ -40,7 +43,7 @@ struct pqb_snapshot_server {
     struct pqb_server_config config;
     uint32_t used; /* granted, connecting, open, and draining ones that are not in slack */
     uint32_t waiting, draining, peak;
-    uint64_t granted_total, timeout_total, refused_total, reaped_total;
+    uint64_t granted_total, timeout_total, refused_total, reaped_total, yielded_total;
     uint64_t wait_ns_total;
     uint64_t wait_bucket[PQB_WAIT_BUCKETS];
 };
@@ -64,5 +67,9 @@ void pqb_snapshot_free(struct pqb_snapshot *snapshot);
 /* "waiting", "granted", "connecting", "open", "draining". */
 const char *pqb_claim_state_name(enum pqb_claim_state state);
 const char *pqb_door_name(enum pqb_door door);
+
+/* "active", "idle in transaction", "idle"; of one that stays, why: "encrypted", "LISTEN". NULL of
+ * one that nobody follows. */
+const char *pqb_session_name(unsigned session);
 
 #endif

@@ -4,6 +4,7 @@
 #include "ledger/journal.h"
 #include "ledger/os.h"
 #include "ledger/rebuild.h"
+#include "ledger/wish.h"
 
 enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region,
                                uint64_t deadline)
@@ -43,6 +44,7 @@ static uint64_t leave(struct pqb_visit *visit)
     if (visit->entered) {
         if (visit->books.corrupt)
             pqb_rebuild(&visit->books);
+        pqb_wish_look(&visit->books);
         unserved = visit->books.unserved;
         pqb_guard_leave(visit->region);
     }

@@ -46,22 +46,6 @@ enum meaning {
     HOLDS,
 };
 
-const char *pqb_pin_name(enum pqb_pin pin)
-{
-    static const char *const names[PQB_PINS] = {
-        [PQB_PIN_LISTEN] = "LISTEN",
-        [PQB_PIN_LOCK] = "an advisory lock",
-        [PQB_PIN_TEMPORARY] = "a temporary table",
-        [PQB_PIN_CURSOR] = "a cursor WITH HOLD",
-        [PQB_PIN_SETTING] = "SET",
-        [PQB_PIN_PREPARED] = "PREPARE",
-        [PQB_PIN_LOADED] = "LOAD",
-        [PQB_PIN_UNSEEN] = "a DO block or a function call",
-        [PQB_PIN_UNCOUNTED] = "COPY by extended query",
-    };
-    return pin < PQB_PINS ? names[pin] : NULL;
-}
-
 enum class {
     PLAIN_BYTE,
     OF_WORD, /* of an identifier or number, for the server; any byte beyond ASCII */

@@ -30,9 +30,6 @@ enum pqb_pin {
     PQB_PINS,
 };
 
-/* For people: "LISTEN", "an advisory lock"; NULL for NONE. */
-const char *pqb_pin_name(enum pqb_pin pin);
-
 /* One more than the longest word that says something. */
 #define PQB_STATEMENT_WORD 28
 

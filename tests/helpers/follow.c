@@ -3,6 +3,7 @@
  * On stdin, each with a byte that says what it is, and 4 of its length, the highest first: what the
  * server sent (<), what the client wrote (>) behind its StartupMessage, or a question (?), without
  * bytes. For each question a line: `gives way`, `idle, but` and why it must stay, or `busy`. */
+#include "ledger/snapshot.h"
 #include "preload/session.h"
 
 #include <arpa/inet.h>
@@ -40,7 +41,7 @@ static void answer(void)
     else if (pqb_session_can_give_way(&whole))
         puts("gives way");
     else
-        printf("%s%s\n", is_idle ? "idle, but " : "busy", is_idle ? pqb_pin_name(pin) : "");
+        printf("%s%s\n", is_idle ? "idle, but " : "busy", is_idle ? pqb_session_name(PQB_SESSION_PINNED + pin) : "");
     fflush(stdout);
 }
 

@@ -1,4 +1,5 @@
 /* statement.c: what a text of SQL says that outlives its transaction. */
+#include "ledger/snapshot.h"
 #include "preload/statement.h"
 
 #include <criterion/criterion.h>
@@ -143,10 +144,9 @@ Test(statement, follows_a_call_of_set_config)
 
 Test(statement, names_every_reason)
 {
-    cr_expect_null(pqb_pin_name(PQB_PIN_NONE));
-    cr_expect_null(pqb_pin_name(PQB_PINS));
+    cr_expect_eq((unsigned)PQB_PINS, (unsigned)PQB_SESSION_PINS);
     for (unsigned pin = 1; pin < PQB_PINS; pin++)
-        cr_expect(pqb_pin_name((enum pqb_pin)pin) && *pqb_pin_name((enum pqb_pin)pin), "%u", pin);
+        cr_expect(pqb_session_name(PQB_SESSION_PINNED + pin), "%u", pin);
 }
 
 /* ---- beside regular expressions ---- */

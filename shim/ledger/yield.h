@@ -1,0 +1,37 @@
+/* Giving way, as the holder of a connection does it: he lets the books know what it is doing, looks
+ * whether it is asked for (wish.h), and answers. */
+#ifndef PQB_LEDGER_YIELD_H
+#define PQB_LEDGER_YIELD_H
+
+#include "ledger/claim.h"
+
+/* An OPEN claim that may be asked for from now on, when it was idle for so long; by the bell of
+ * this process (wait.h). */
+void pqb_yield_offer(const struct pqb_claim *claim, uint32_t after_ms);
+
+/* Brings its row up to date. */
+void pqb_yield_tell(const struct pqb_claim *claim, enum pqb_session_state session,
+                    uint64_t idle_since);
+
+/* Whom it is asked for. */
+struct pqb_yield_wish {
+    int32_t pid;
+    char app[PQB_LABEL_BYTES + 1];
+};
+
+/* 1 if it is asked for, and who it is asked for still waits. */
+int pqb_yield_is_asked(const struct pqb_claim *claim, struct pqb_yield_wish *wish);
+
+/* It is not its process's only one there: as things are now, which is a guess. */
+int pqb_yield_has_others(const struct pqb_claim *claim);
+
+/* The answer. Who says yes gives the claim back right after. */
+void pqb_yield_accept(const struct pqb_claim *claim, const struct pqb_yield_wish *wish,
+                      uint64_t idle_ns);
+void pqb_yield_decline(const struct pqb_claim *claim);
+
+/* For who reads: has all holders bring their rows up to date, which takes them a moment. How many
+ * were asked. */
+unsigned pqb_yield_refresh(struct pqb_region *region);
+
+#endif
