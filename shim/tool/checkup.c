@@ -157,8 +157,8 @@ static void look_at_ledger(struct pqb_checkup *checkup, struct pqb_snapshot *sna
     const char *server = *checkup->server ? checkup->server : NULL;
     pqb_snapshot_free(snapshot);
     checkup->row = PQB_NIL;
-    checkup->ledger_status =
-        pqb_look(checkup->path, server, snapshot, &checkup->row, &checkup->ledger_error);
+    checkup->ledger_status = pqb_look(checkup->path, server, PQB_LOOK_BOOKS, snapshot,
+                                      &checkup->row, &checkup->ledger_error);
     if (checkup->ledger_status)
         *snapshot = (struct pqb_snapshot){0};
 }

@@ -53,14 +53,16 @@ static void write_json(const struct pqb_event *event, const char *server)
     pqb_json_text(&json, "event", pqb_event_name(event->kind));
     pqb_json_text(&json, "server", server);
     pqb_json_text(&json, "app", event->app);
-    if (event->pid > 0)
-        pqb_json_number(&json, "pid", (uint64_t)event->pid);
-    else
-        pqb_json_null(&json, "pid");
+    pqb_json_pid(&json, "pid", event->pid);
     if (has_wait(event->kind))
         pqb_json_seconds(&json, "wait_s", event->value);
     if (event->kind == PQB_EVENT_CONFIGURED)
         pqb_json_limit(&json, "limit", (uint32_t)event->value);
+    if (event->kind == PQB_EVENT_YIELDED) {
+        pqb_json_seconds(&json, "idle_s", event->value);
+        pqb_json_pid(&json, "for_pid", event->other_pid);
+        pqb_json_text(&json, "for_app", event->other_app);
+    }
     pqb_json_close(&json, '}');
     fputc('\n', stdout);
 }
@@ -74,6 +76,7 @@ static enum pqb_style style_of(enum pqb_event_kind kind)
     case PQB_EVENT_QUEUED:
     case PQB_EVENT_TAKEN_BACK:
     case PQB_EVENT_PAUSED:
+    case PQB_EVENT_YIELDED:
         return PQB_WARN;
     case PQB_EVENT_TIMED_OUT:
     case PQB_EVENT_REFUSED:
@@ -83,6 +86,23 @@ static enum pqb_style style_of(enum pqb_event_kind kind)
     default:
         return PQB_PLAIN;
     }
+}
+
+/* An application's name, which may be anything or none. */
+static void write_app(const char *app, const struct pqb_screen *screen)
+{
+    pqb_text_print(stdout, *app ? app : "-", PQB_TEXT_ALL, screen->ascii_only);
+}
+
+/* "  gave way to api (pid 456) after 31.2 s idle" */
+static void write_yielded(const struct pqb_event *event, const struct pqb_screen *screen)
+{
+    fputs("  gave way to ", stdout);
+    write_app(event->other_app, screen);
+    if (event->other_pid > 0)
+        printf(" (pid %d)", event->other_pid);
+    printf(" after %llu.%u s idle", (unsigned long long)(event->value / PQB_SECOND),
+           (unsigned)(event->value % PQB_SECOND / (100 * PQB_MS)));
 }
 
 static void write_text(const struct pqb_event *event, const char *server,
@@ -95,7 +115,7 @@ static void write_text(const struct pqb_event *event, const char *server,
            pqb_screen_off(screen, style));
     pqb_text_print(stdout, *server ? server : "-", PQB_TEXT_ALL, screen->ascii_only);
     fputs("  ", stdout);
-    pqb_text_print(stdout, *event->app ? event->app : "-", PQB_TEXT_ALL, screen->ascii_only);
+    write_app(event->app, screen);
     if (event->pid > 0)
         printf("  pid %d", event->pid);
     if (has_wait(event->kind))
@@ -105,6 +125,8 @@ static void write_text(const struct pqb_event *event, const char *server,
         fputs("  limit none", stdout);
     else if (event->kind == PQB_EVENT_CONFIGURED)
         printf("  limit %llu", (unsigned long long)event->value);
+    else if (event->kind == PQB_EVENT_YIELDED)
+        write_yielded(event, screen);
     fputc('\n', stdout);
 }
 
@@ -241,7 +263,7 @@ static enum pqb_exit run(struct pqb_call *call)
 const struct pqb_verb pqb_verb_events = {
     .name = "events",
     .arguments = "[-f] [--json]",
-    .summary = "Show what happened lately: grants, waits, timeouts, deaths",
+    .summary = "Show what happened lately: grants, waits, deaths, who gave way",
     .help = "  -f, --follow       go on with what happens, until Ctrl-C\n"
             "  --json             each event as one line of JSON\n",
     .run = run,

@@ -272,7 +272,7 @@ static void ask_ledger(const struct pqb_call *call, const struct request *reques
     enum pqb_status status =
         pqb_region_path(call->ledger ? call->ledger : getenv("PQBUDGET_LEDGER"), path, &error);
     if (!status)
-        status = pqb_look_at(path, request->server, &snapshot, &only, &error);
+        status = pqb_look_at(path, request->server, PQB_LOOK_BOOKS, &snapshot, &only, &error);
     if (status) {
         pqb_health_fail(health, error.text);
         if (status == PQB_ABSENT)

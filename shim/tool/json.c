@@ -79,6 +79,14 @@ void pqb_json_null(struct pqb_json *json, const char *key)
     fputs("null", json->out);
 }
 
+void pqb_json_pid(struct pqb_json *json, const char *key, int32_t pid)
+{
+    if (pid > 0)
+        pqb_json_number(json, key, (uint64_t)pid);
+    else
+        pqb_json_null(json, key);
+}
+
 void pqb_json_seconds(struct pqb_json *json, const char *key, uint64_t ns)
 {
     unsigned thousandths = (unsigned)(ns % PQB_SECOND / PQB_MS);

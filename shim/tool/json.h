@@ -21,6 +21,9 @@ void pqb_json_integer(struct pqb_json *json, const char *key, int64_t value);
 void pqb_json_truth(struct pqb_json *json, const char *key, int value);
 void pqb_json_null(struct pqb_json *json, const char *key);
 
+/* Null for what is none, and for one that is not known. */
+void pqb_json_pid(struct pqb_json *json, const char *key, int32_t pid);
+
 /* Nanoseconds, as seconds with one to three decimals. */
 void pqb_json_seconds(struct pqb_json *json, const char *key, uint64_t ns);
 

@@ -24,7 +24,7 @@ static unsigned write_status(const char *ledger, FILE *out)
     struct pqb_snapshot snapshot;
     struct pqb_error error = {{0}};
     unsigned only;
-    if (pqb_look(ledger, NULL, &snapshot, &only, &error)) {
+    if (pqb_look(ledger, NULL, PQB_LOOK_SESSIONS, &snapshot, &only, &error)) {
         pqb_view_json_failure(ledger, error.text, out);
         return UNABLE;
     }
@@ -38,7 +38,7 @@ static unsigned write_metrics(const char *ledger, FILE *out)
     struct pqb_snapshot snapshot;
     struct pqb_error error = {{0}};
     unsigned only;
-    if (pqb_look(ledger, NULL, &snapshot, &only, &error)) {
+    if (pqb_look(ledger, NULL, PQB_LOOK_BOOKS, &snapshot, &only, &error)) {
         fprintf(out, "# %s\n", error.text);
         return UNABLE;
     }
@@ -54,7 +54,7 @@ static unsigned write_health(const char *ledger, FILE *out)
     struct pqb_error error = {{0}};
     struct pqb_health health;
     unsigned only;
-    if (pqb_look(ledger, NULL, &snapshot, &only, &error)) {
+    if (pqb_look(ledger, NULL, PQB_LOOK_BOOKS, &snapshot, &only, &error)) {
         pqb_health_fail(&health, error.text);
     } else {
         pqb_health_of_ledger(&snapshot, PQB_NIL, &PQB_HEALTH_BARS, &health);

@@ -30,7 +30,8 @@ static enum pqb_status show(const struct request *request, const struct pqb_scre
 {
     struct pqb_snapshot snapshot;
     unsigned only;
-    enum pqb_status status = pqb_look_at(request->path, request->server, &snapshot, &only, error);
+    enum pqb_status status =
+        pqb_look_at(request->path, request->server, PQB_LOOK_SESSIONS, &snapshot, &only, error);
     if (status)
         return status;
     if (request->is_json)

@@ -17,11 +17,11 @@ static void fill_row(const struct pqb_table *table, unsigned row, struct pqb_cel
     table->fill(table->context, row, cells);
 }
 
+/* 0 is the width of a column that is left out. */
 static void measure(const struct pqb_table *table, unsigned *width)
 {
     struct pqb_cell cells[PQB_TABLE_COLUMNS];
-    for (unsigned i = 0; i < table->columns; i++)
-        width[i] = pqb_text_width(table->column[i].title);
+    memset(width, 0, table->columns * sizeof *width);
     for (unsigned row = 0; row < table->rows; row++) {
         fill_row(table, row, cells);
         for (unsigned i = 0; i < table->columns; i++) {
@@ -30,15 +30,20 @@ static void measure(const struct pqb_table *table, unsigned *width)
                 width[i] = wide;
         }
     }
+    for (unsigned i = 0; i < table->columns; i++) {
+        unsigned wide = pqb_text_width(table->column[i].title);
+        if (wide > width[i] && (width[i] || !i || i != table->rare))
+            width[i] = wide;
+    }
 }
 
 /* The widest that can give way gives way, one column at a time. */
 static void fit(const struct pqb_table *table, unsigned columns, unsigned *width)
 {
     for (;;) {
-        unsigned total = INDENT + GAP * (table->columns - 1), widest = table->columns;
+        unsigned total = INDENT - GAP, widest = table->columns;
         for (unsigned i = 0; i < table->columns; i++) {
-            total += width[i];
+            total += width[i] ? GAP + width[i] : 0;
             if (table->column[i].cut_down && width[i] > table->column[i].cut_down &&
                 (widest == table->columns || width[i] >= width[widest]))
                 widest = i;
@@ -60,6 +65,8 @@ static void print_row(const struct pqb_table *table, const struct pqb_screen *sc
 {
     unsigned left = screen->columns, lead = INDENT, owed = 0;
     for (unsigned i = 0; i < table->columns && left > lead; i++) {
+        if (!width[i])
+            continue;
         left -= lead;
         unsigned room = width[i] < left ? width[i] : left, used = pqb_text_width(cells[i].text);
         if (used > room)

@@ -20,6 +20,7 @@ struct pqb_cell {
 struct pqb_table {
     unsigned columns, rows;
     const struct pqb_column *column;
+    unsigned rare; /* this one is left out where no row has anything in it; 0 = none is */
     /* Fills the cells of a row. Is asked twice for each, and must say the same. */
     void (*fill)(const void *context, unsigned row, struct pqb_cell *cells);
     const void *context;

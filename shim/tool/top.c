@@ -46,8 +46,8 @@ static enum pqb_status look(struct top *top)
         return PQB_OK;
     drop(top);
     *top->error.text = 0;
-    enum pqb_status status =
-        pqb_look_at(top->path, top->server, &top->snapshot, &top->view.wish.only, &top->error);
+    enum pqb_status status = pqb_look_at(top->path, top->server, PQB_LOOK_SESSIONS, &top->snapshot,
+                                         &top->view.wish.only, &top->error);
     if (status)
         return status;
     top->has_snapshot = 1;

@@ -19,12 +19,14 @@ static const char *app_of(const struct pqb_snapshot *snapshot,
 static int is_meant(const struct pqb_snapshot *snapshot, const struct pqb_snapshot_claim *claim,
                     const char *filter)
 {
+    const char *session = pqb_session_name(claim->session);
     char pid[16];
     snprintf(pid, sizeof pid, "%d", claim->pid);
     const char *const texts[] = {
         app_of(snapshot, claim),
         snapshot->server[claim->server].key,
         pqb_claim_state_name(claim->state),
+        session ? session : "",
         claim->application_name,
         claim->user,
         claim->database,

@@ -252,14 +252,6 @@ static void write_text(struct pqb_json *json, const char *key, const char *text)
         pqb_json_null(json, key);
 }
 
-static void write_pid(struct pqb_json *json, const char *key, int32_t pid)
-{
-    if (pid > 0)
-        pqb_json_number(json, key, (uint64_t)pid);
-    else
-        pqb_json_null(json, key);
-}
-
 static void write_age(struct pqb_json *json, const char *key, long long ms)
 {
     if (ms < 0)
@@ -344,8 +336,8 @@ static void write_claim(struct pqb_json *json, const char *key, const struct pqb
     pqb_json_text(json, "app", claim->app < 0 ? "" : checkup->snapshot.app[claim->app].label);
     pqb_json_text(json, "state", pqb_claim_state_name(claim->state));
     pqb_json_text(json, "door", pqb_door_name(claim->door));
-    write_pid(json, "pid", claim->pid);
-    write_pid(json, "backend_pid", claim->backend_pid);
+    pqb_json_pid(json, "pid", claim->pid);
+    pqb_json_pid(json, "backend_pid", claim->backend_pid);
     pqb_json_text(json, "command", claim->command);
     pqb_json_seconds(json, "state_s", claim->state_ns);
     if (is_lost)
@@ -359,7 +351,7 @@ static void write_case(struct pqb_json *json, const struct pqb_checkup *checkup,
     const struct pqb_backend *backend = one->backend;
     const struct pqb_why_words *words = pqb_why_words(one->why);
     pqb_json_open(json, NULL, '{');
-    write_pid(json, "pid", backend->pid);
+    pqb_json_pid(json, "pid", backend->pid);
     pqb_json_text(json, "kind", pqb_kind_name(words->kind));
     write_text(json, "why", one->why ? words->id : NULL);
     write_program(json, one->program);

@@ -12,29 +12,39 @@ static void write_app(struct pqb_json *json, const struct pqb_snapshot_app *app)
     pqb_json_close(json, '}');
 }
 
-/* Of a number that people's tools give a meaning to: none is null. */
-static void write_pid(struct pqb_json *json, const char *key, int32_t pid)
+/* What its session does; only of one that somebody follows. */
+static void write_session(struct pqb_json *json, const struct pqb_snapshot_claim *claim)
 {
-    if (pid > 0)
-        pqb_json_number(json, key, (uint64_t)pid);
+    const char *session = pqb_session_name(claim->session);
+    if (!session) {
+        pqb_json_null(json, "session");
+        pqb_json_null(json, "idle_s");
+        pqb_json_null(json, "yield_s");
+        return;
+    }
+    pqb_json_text(json, "session", session);
+    pqb_json_seconds(json, "idle_s", claim->idle_ns);
+    if (claim->yield_ns && claim->session <= PQB_SESSION_IDLE)
+        pqb_json_seconds(json, "yield_s", claim->yield_ns);
     else
-        pqb_json_null(json, key);
+        pqb_json_null(json, "yield_s"); /* never */
 }
 
 static void write_claim(struct pqb_json *json, const struct pqb_snapshot *snapshot,
                         const struct pqb_snapshot_claim *claim)
 {
     pqb_json_open(json, NULL, '{');
-    write_pid(json, "pid", claim->pid);
+    pqb_json_pid(json, "pid", claim->pid);
     pqb_json_text(json, "app", claim->app < 0 ? "" : snapshot->app[claim->app].label);
     pqb_json_text(json, "state", pqb_claim_state_name(claim->state));
     pqb_json_text(json, "door", pqb_door_name(claim->door));
-    write_pid(json, "backend_pid", claim->backend_pid);
+    pqb_json_pid(json, "backend_pid", claim->backend_pid);
     pqb_json_text(json, "database", claim->database);
     pqb_json_text(json, "user", claim->user);
     pqb_json_text(json, "application_name", claim->application_name);
     pqb_json_seconds(json, "age_s", claim->age_ns);
     pqb_json_seconds(json, "wait_s", claim->wait_ns);
+    write_session(json, claim);
     pqb_json_text(json, "command", claim->command);
     pqb_json_close(json, '}');
 }
@@ -57,6 +67,7 @@ static void write_server(struct pqb_json *json, const struct pqb_snapshot *snaps
     pqb_json_number(json, "timeout_total", server->timeout_total);
     pqb_json_number(json, "refused_total", server->refused_total);
     pqb_json_number(json, "reaped_total", server->reaped_total);
+    pqb_json_number(json, "yielded_total", server->yielded_total);
     pqb_json_open(json, "apps", '[');
     for (unsigned i = 0; i < snapshot->apps; i++)
         if (snapshot->app[i].server == number)

@@ -75,6 +75,11 @@ static uint64_t reaped_of(const struct pqb_snapshot_server *server)
     return server->reaped_total;
 }
 
+static uint64_t yielded_of(const struct pqb_snapshot_server *server)
+{
+    return server->yielded_total;
+}
+
 static const struct number {
     const char *name, *type, *help;
     uint64_t (*of)(const struct pqb_snapshot_server *server); /* UINT64_MAX: without end */
@@ -86,6 +91,7 @@ static const struct number {
     {"timeouts_total", "counter", "Connections that were waited for in vain.", timeouts_of},
     {"refused_total", "counter", "Connections that were refused at once.", refused_of},
     {"reaped_total", "counter", "Holders and waiters that died without giving back.", reaped_of},
+    {"yielded_total", "counter", "Idle connections that gave way to who waited.", yielded_of},
 };
 
 static void write_number(const struct pqb_snapshot *snapshot, const struct number *number,

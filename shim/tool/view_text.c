@@ -13,7 +13,7 @@ static const struct pqb_column app_columns[] = {
 
 static const struct pqb_column claim_columns[] = {
     {"STATE", 0, 0}, {"APP", 0, 6}, {"PID", 1, 0},  {"BACKEND", 1, 0}, {"DATABASE", 0, 6},
-    {"USER", 0, 6},  {"AGE", 1, 0}, {"WAIT", 1, 0}, {"COMMAND", 0, 7},
+    {"USER", 0, 6},  {"AGE", 1, 0}, {"WAIT", 1, 0}, {"SESSION", 0, 8}, {"COMMAND", 0, 7},
 };
 
 enum {
@@ -25,6 +25,7 @@ enum {
     CLAIM_USER,
     CLAIM_AGE,
     CLAIM_WAIT,
+    CLAIM_SESSION,
     CLAIM_COMMAND
 };
 
@@ -86,6 +87,20 @@ static enum pqb_style style_of(enum pqb_claim_state state)
     }
 }
 
+/* "idle 31s"; nothing of a session that nobody follows. */
+static void print_session(struct pqb_cell *cell, const struct pqb_snapshot_claim *claim)
+{
+    const char *name = pqb_session_name(claim->session);
+    char idle[16];
+    if (!name)
+        return;
+    pqb_value_print_age(idle, sizeof idle, claim->idle_ns);
+    if (claim->session == PQB_SESSION_ACTIVE)
+        print_text(cell, name);
+    else
+        snprintf(cell->text, sizeof cell->text, "%s %s", name, idle);
+}
+
 static void fill_claim(const void *context, unsigned row, struct pqb_cell *cells)
 {
     const struct part *part = context;
@@ -104,6 +119,7 @@ static void fill_claim(const void *context, unsigned row, struct pqb_cell *cells
     print_text(&cells[CLAIM_USER], claim->user);
     pqb_value_print_age(cells[CLAIM_AGE].text, sizeof cells->text, claim->age_ns);
     pqb_value_print_age(cells[CLAIM_WAIT].text, sizeof cells->text, claim->wait_ns);
+    print_session(&cells[CLAIM_SESSION], claim);
     print_text(&cells[CLAIM_COMMAND], claim->command);
 }
 
@@ -174,9 +190,11 @@ static void print_details(const struct pqb_snapshot_server *server, const struct
     snprintf(line, sizeof line, "  peak %u, reserve %u, slack %u, wait %s, logins %s, drain %s",
              server->peak, config->reserve, config->slack, wait, logins, drain);
     print_line(screen, PQB_PLAIN, line, out);
-    snprintf(line, sizeof line, "  granted %llu, timed out %llu, refused %llu, died %llu",
+    snprintf(line, sizeof line,
+             "  granted %llu, timed out %llu, refused %llu, died %llu, gave way %llu",
              (unsigned long long)server->granted_total, (unsigned long long)server->timeout_total,
-             (unsigned long long)server->refused_total, (unsigned long long)server->reaped_total);
+             (unsigned long long)server->refused_total, (unsigned long long)server->reaped_total,
+             (unsigned long long)server->yielded_total);
     print_line(screen, PQB_PLAIN, line, out);
 }
 
@@ -202,6 +220,7 @@ static void print_part(const struct part *part, const struct pqb_screen *screen,
     struct pqb_table table = {.columns = sizeof claim_columns / sizeof *claim_columns,
                               .rows = part->count,
                               .column = claim_columns,
+                              .rare = CLAIM_SESSION,
                               .fill = fill_claim,
                               .context = part};
     pqb_table_print(&table, screen, out);

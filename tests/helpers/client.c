@@ -5,12 +5,16 @@
  *   client [OPTION]…
  *
  * It takes --count claims one after the other, says "open N" for each, holds them all for --hold,
- * and gives them back; also on SIGTERM, and at the end of stdin if that is a pipe. With --rounds it
- * has
- * --count threads instead, and each of them takes, holds, gives back, that many times: a pool at
- * work. Ends with "served N of M". Exit status: 0, or 1 if a claim was not to be had.
+ * and gives them back; also on SIGTERM, and at the end of stdin if that is a pipe. With --yield its
+ * connections may be asked for while it holds them, each idle since it was opened: those that it
+ * has to spare give way, unless --session says that they are doing something else (as `pqbudget
+ * status` names it), which it tells when it is first asked. With --rounds it has --count threads
+ * instead, and each of them takes, holds, gives back, that many times: a pool at work. Ends with
+ * "served N of M". Exit status: 0, or 1 if a claim was not to be had.
  */
+#include "ledger/snapshot.h"
 #include "ledger/wait.h"
+#include "ledger/yield.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -40,6 +44,8 @@ static long wait_ms = PQB_WAIT_SERVER, hold_ms = FOREVER, spread_ms;
 static unsigned count = 1, rounds;
 static int stays_connecting, is_quiet;
 static _Atomic unsigned served;
+static uint32_t yield_ms; /* 0 = they are nobody's to ask for */
+static enum pqb_session_state session = PQB_SESSION_IDLE;
 
 static const struct option longs[] = {
     {"ledger", required_argument, NULL, 'L'},
@@ -58,6 +64,8 @@ static const struct option longs[] = {
     {"application-name", required_argument, NULL, 'n'},
     {"cap", required_argument, NULL, 'p'},
     {"socket", no_argument, NULL, 'k'},
+    {"yield", required_argument, NULL, 'y'},
+    {"session", required_argument, NULL, 'e'},
     {"connecting", no_argument, NULL, 'C'},
     {"quiet", no_argument, NULL, 'q'},
     {0},
@@ -67,6 +75,14 @@ static const struct option longs[] = {
 static long time_of(const char *text)
 {
     return text && strcmp(text, "forever") ? strtol(text, NULL, 10) : FOREVER;
+}
+
+static enum pqb_session_state session_of(const char *name)
+{
+    for (unsigned state = 1; state < PQB_SESSION_PINNED + PQB_SESSION_PINS; state++)
+        if (pqb_session_name(state) && !strcmp(pqb_session_name(state), name))
+            return state;
+    exit(2);
 }
 
 static void take_options(int argc, char **argv)
@@ -119,6 +135,12 @@ static void take_options(int argc, char **argv)
             break;
         case 'p':
             request.process_cap = number;
+            break;
+        case 'y':
+            yield_ms = number;
+            break;
+        case 'e':
+            session = session_of(optarg);
             break;
         case 'k':
             request.door = PQB_DOOR_SOCKET;
@@ -185,6 +207,68 @@ static void hold(const sigset_t *unblocked)
             return;
 }
 
+/* ---- giving way ---- */
+
+/* As the library's keeper does: the thread sleeps until somebody rings, and then answers for all.
+ */
+static struct follower {
+    pthread_t thread;
+    struct pqb_claim *claims;
+    unsigned count;
+    uint64_t opened_at;
+    _Atomic uint32_t *bell;
+    uint32_t heard; /* of the bell */
+    _Atomic int is_over;
+} follower;
+
+static void answer(struct pqb_claim *claim)
+{
+    struct pqb_yield_wish wish;
+    pqb_yield_tell(claim, session, follower.opened_at);
+    if (!pqb_yield_is_asked(claim, &wish))
+        return;
+    if (session == PQB_SESSION_IDLE && pqb_yield_has_others(claim)) {
+        pqb_yield_accept(claim, &wish, pqb_now() - follower.opened_at);
+        pqb_claim_give(claim, PQB_END_CLOSED);
+    } else {
+        pqb_yield_decline(claim);
+    }
+}
+
+static void *follow(void *unused)
+{
+    (void)unused;
+    for (;;) {
+        pqb_futex_wait(follower.bell, follower.heard, PQB_FOREVER, 1);
+        follower.heard = atomic_load(follower.bell);
+        if (follower.is_over)
+            return NULL;
+        for (unsigned i = 0; i < follower.count; i++)
+            answer(&follower.claims[i]);
+    }
+}
+
+static void begin_to_follow(struct pqb_claim *claims, unsigned held)
+{
+    follower.claims = claims;
+    follower.count = held;
+    follower.opened_at = pqb_now();
+    follower.bell = pqb_wait_bell(atomic_load(&ledger.region));
+    follower.heard = atomic_load(follower.bell);
+    for (unsigned i = 0; i < held; i++)
+        pqb_yield_offer(&claims[i], yield_ms);
+    if (pthread_create(&follower.thread, NULL, follow, NULL))
+        exit(1);
+}
+
+static void end_following(void)
+{
+    follower.is_over = 1;
+    atomic_fetch_add(follower.bell, 1);
+    pqb_futex_wake(follower.bell, 1, 1);
+    pthread_join(follower.thread, NULL);
+}
+
 static int hold_together(void)
 {
     sigset_t unblocked;
@@ -196,10 +280,14 @@ static int hold_together(void)
             printf("open %u\n", held);
     }
     hear_sigterm(&unblocked);
+    if (yield_ms)
+        begin_to_follow(claims, held);
     printf("holding %u\n", held);
     fflush(stdout);
     if (held == count)
         hold(&unblocked);
+    if (yield_ms)
+        end_following();
     for (unsigned i = 0; i < held; i++)
         pqb_claim_give(&claims[i], PQB_END_CLOSED);
     free(claims);

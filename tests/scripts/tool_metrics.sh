@@ -62,7 +62,7 @@ page 'm["pqbudget_waiting"] == {"server=\"'"$server"'\",app=\"web\"": 1, "server
 page '{n: v for n in m if n.count("_") < 3 and n[9:] not in ("connections", "waiting")
        for v in m[n].values()} == {"pqbudget_limit": 4, "pqbudget_used": 4, "pqbudget_paused": 0,
     "pqbudget_granted_total": 4, "pqbudget_timeouts_total": 0, "pqbudget_refused_total": 1,
-    "pqbudget_reaped_total": 0} and list(m["pqbudget_wait_seconds_count"].values()) == [4]'
+    "pqbudget_reaped_total": 0, "pqbudget_yielded_total": 0} and list(m["pqbudget_wait_seconds_count"].values()) == [4]'
 kill -KILL "${pids[0]}"
 wait_until "the waiter has one" state 's["waiting"] == 0'
 accepts pause

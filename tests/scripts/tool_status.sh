@@ -8,7 +8,7 @@ accepts set --server "$server" --new --limit 20
 expect_state 'list(j) == ["ledger", "servers"] and j["ledger"] == "'"$ledger"'" and len(j["servers"]) == 1'
 expect_state 'list(s.items()) == [("server", "'"$server"'"), ("limit", 20), ("reserve", 2), ("used", 0),
     ("waiting", 0), ("draining", 0), ("peak", 0), ("paused", False), ("slack", 0), ("granted_total", 0),
-    ("timeout_total", 0), ("refused_total", 0), ("reaped_total", 0), ("apps", []), ("claims", [])]'
+    ("timeout_total", 0), ("refused_total", 0), ("reaped_total", 0), ("yielded_total", 0), ("apps", []), ("claims", [])]'
 
 # Every state, and what is known of a claim in each.
 hold 2 --app web --user ada --database shop --application-name 'web 1' --backend 1
@@ -21,7 +21,8 @@ is 's["used"] == 4 and s["peak"] == 4 and s["granted_total"] == 4 and s["reaped_
 is 's["apps"] == [{"app": "web", "limit": None, "min": 0, "used": 3, "waiting": 1},
     {"app": "bot", "limit": None, "min": 0, "used": 1, "waiting": 0}]' || fail "apps: $(cat "$temp/out")"
 is '[list(c) for c in s["claims"]] == [["pid", "app", "state", "door", "backend_pid", "database", "user",
-    "application_name", "age_s", "wait_s", "command"]] * 5' || fail "keys of claims: $(cat "$temp/out")"
+    "application_name", "age_s", "wait_s", "session", "idle_s", "yield_s", "command"]] * 5 and
+    all(c["session"] is c["idle_s"] is c["yield_s"] is None for c in s["claims"])' || fail "keys of claims: $(cat "$temp/out")"
 is '[(c["pid"], c["app"], c["state"], c["door"], c["backend_pid"], c["database"], c["user"],
       c["application_name"]) for c in s["claims"]] == [
     ('"${pids[0]}"', "web", "open", "libpq", 1, "shop", "ada", "web 1"),
@@ -30,7 +31,7 @@ is '[(c["pid"], c["app"], c["state"], c["door"], c["backend_pid"], c["database"]
     ('"${pids[2]}"', "web", "open", "libpq", None, "database", "user", "client"),
     ('"${pids[3]}"', "web", "waiting", "libpq", None, "", "", "")]' || fail "claims: $(cat "$temp/out")"
 is 'all(type(c["age_s"]) == type(c["wait_s"]) == float and 0 <= c["wait_s"] <= c["age_s"] + 0.001 < 600 and
-    c["command"].startswith("'"$client"'"[:64]) for c in s["claims"])' || fail "times: $(cat "$temp/out")"
+    c["command"].startswith("'"$client"'"[:56]) for c in s["claims"])' || fail "times: $(cat "$temp/out")"
 expect "lines of JSON" 1 "$(wc -l <"$temp/out")"
 valid status
 
@@ -42,7 +43,7 @@ grep -qE '^  web +none +0 +3 +1$' "$temp/out" || fail "applications: $(cat "$tem
 expect "claims" "open open connecting open waiting" \
     "$(awk 'on { print $1 } $1 == "STATE" { on = 1 }' "$temp/out" | paste -sd ' ')"
 command="$client --quiet --count 2 --app web"
-grep -qE "^  open +web +${pids[0]} +1 +shop +ada +[0-9.]+[smh] +0.0s +${command:0:60}" "$temp/out" ||
+grep -qE "^  open +web +${pids[0]} +1 +shop +ada +[0-9.]+[smh] +0.0s +${command:0:56}" "$temp/out" ||
     fail "claims: $(cat "$temp/out")"
 ! grep -q ' $' "$temp/out" || fail "blanks at the end of a line"
 ! grep -q $'\033' "$temp/out" || fail "colour in a pipe"
@@ -131,7 +132,7 @@ accepts reset --force
 # A very long command line is cut.
 # shellcheck disable=SC2086 # many words
 hold 1 --app $long
-expect_state 'len(s["claims"][0]["command"]) <= 64 and s["apps"][0]["app"] == "x" * 63'
+expect_state 'len(s["claims"][0]["command"]) <= 56 and s["apps"][0]["app"] == "x" * 63'
 accepts reset --force
 
 # Many: all of them, in good time; and a reader that goes away, or a full disk, is an error with a reason.
