@@ -34,14 +34,14 @@ void pqb_yield_offer(const struct pqb_claim *claim, uint32_t after_ms)
     atomic_store(&map->server[row->server].yields, 1);
 }
 
-void pqb_yield_tell(const struct pqb_claim *claim, enum pqb_session_state session,
-                    uint64_t idle_since)
+int pqb_yield_tell(const struct pqb_claim *claim, unsigned session, uint64_t idle_since)
 {
     struct pqb_claim_row *row = own_row(claim);
+    uint32_t since = pqb_wish_clock(idle_since);
     if (!row)
-        return;
-    atomic_store(&row->idle_since, pqb_wish_clock(idle_since));
-    atomic_store(&row->session, (uint8_t)session);
+        return 0;
+    int is_news = atomic_exchange(&row->idle_since, since) != since;
+    return (atomic_exchange(&row->session, (uint8_t)session) != session) | is_news;
 }
 
 static _Atomic uint64_t *asked_of(const struct pqb_claim *claim, const struct pqb_claim_row *row)
@@ -54,22 +54,24 @@ static uint64_t own_name(const struct pqb_claim *claim)
     return pqb_wish_name(claim->index, claim->generation);
 }
 
-int pqb_yield_is_asked(const struct pqb_claim *claim, struct pqb_yield_wish *wish)
+enum pqb_yield_answer_due pqb_yield_is_asked(const struct pqb_claim *claim,
+                                             struct pqb_yield_wish *wish)
 {
     const struct pqb_claim_row *row = own_row(claim);
     if (!row || atomic_load(asked_of(claim, row)) != own_name(claim))
-        return 0;
+        return PQB_YIELD_NOT_ASKED;
     const struct pqb_layout *map = claim->region->map;
     uint64_t name = atomic_load(&map->server[row->server].asked_for);
     unsigned index = pqb_wish_claim(map, name, PQB_CLAIM_WAITING);
     *wish = (struct pqb_yield_wish){0};
     if (index == PQB_NIL)
-        return 0;
+        return PQB_YIELD_IN_VAIN;
     wish->pid = map->claim[index].pid;
     unsigned app = __atomic_load_n(&map->claim[index].app, __ATOMIC_RELAXED);
     if (app < PQB_APPS)
         memcpy(wish->app, map->app[app].label, strnlen(map->app[app].label, PQB_LABEL_BYTES));
-    return pqb_wish_claim(map, name, PQB_CLAIM_WAITING) == index;
+    return pqb_wish_claim(map, name, PQB_CLAIM_WAITING) == index ? PQB_YIELD_ASKED
+                                                                 : PQB_YIELD_IN_VAIN;
 }
 
 int pqb_yield_has_others(const struct pqb_claim *claim)

@@ -9,9 +9,8 @@
  * this process (wait.h). */
 void pqb_yield_offer(const struct pqb_claim *claim, uint32_t after_ms);
 
-/* Brings its row up to date. */
-void pqb_yield_tell(const struct pqb_claim *claim, enum pqb_session_state session,
-                    uint64_t idle_since);
+/* Brings its row up to date. 1 if the row said something else. */
+int pqb_yield_tell(const struct pqb_claim *claim, unsigned session, uint64_t idle_since);
 
 /* Whom it is asked for. */
 struct pqb_yield_wish {
@@ -19,13 +18,20 @@ struct pqb_yield_wish {
     char app[PQB_LABEL_BYTES + 1];
 };
 
-/* 1 if it is asked for, and who it is asked for still waits. */
-int pqb_yield_is_asked(const struct pqb_claim *claim, struct pqb_yield_wish *wish);
+enum pqb_yield_answer_due {
+    PQB_YIELD_NOT_ASKED,
+    PQB_YIELD_ASKED,   /* for *wish, who still waits */
+    PQB_YIELD_IN_VAIN, /* nobody waits for it any more */
+};
+
+/* Whether it is asked for. */
+enum pqb_yield_answer_due pqb_yield_is_asked(const struct pqb_claim *claim,
+                                             struct pqb_yield_wish *wish);
 
 /* It is not its process's only one there: as things are now, which is a guess. */
 int pqb_yield_has_others(const struct pqb_claim *claim);
 
-/* The answer. Who says yes gives the claim back right after. */
+/* The answer. Who accepts gives the claim back right after. */
 void pqb_yield_accept(const struct pqb_claim *claim, const struct pqb_yield_wish *wish,
                       uint64_t idle_ns);
 void pqb_yield_decline(const struct pqb_claim *claim);

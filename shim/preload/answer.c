@@ -48,6 +48,18 @@ void pqb_answer_write(struct pqb_socket *socket)
     socket->has_ended = 1;
 }
 
+void pqb_answer_end(struct pqb_socket *socket, int fd)
+{
+    char error[2048];
+    size_t length = pqb_protocol_error(error, sizeof error, "57P05",
+                                       "terminating connection due to idle-session timeout",
+                                       socket->refusal.detail, socket->refusal.hint);
+    pqb_bytes_add(&socket->answer, error, length);
+    socket->has_ended = socket->is_told = 1;
+    pqb_socket_enter(socket, PQB_SOCKET_REFUSED);
+    pqb_answer_wake(socket, fd);
+}
+
 void pqb_answer_wake(struct pqb_socket *socket, int fd)
 {
     if (pqb_socket_connect(socket, fd) == EAGAIN)

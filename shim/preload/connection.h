@@ -35,6 +35,7 @@ struct pqb_connection {
     uint32_t cap;         /* what its string allows this process, 0 = nothing said */
     long long wait;       /* how long its string would wait, or PQB_WAIT_SERVER */
     int is_pooled;        /* a pooler is in between */
+    int is_followed;      /* it may give way: what its claim is, side.h says until it is released */
     char *refusal;        /* what PQerrorMessage says while it is refused */
     UT_hash_handle hh;
 };

@@ -1,6 +1,7 @@
 #include "preload/descriptor.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -12,16 +13,33 @@ _Atomic unsigned char pqb_descriptor_marks[PQB_DESCRIPTORS];
 struct chunk {
     unsigned used;
     struct pqb_socket *socket[CHUNK];
+    struct pqb_flow *_Atomic flow[CHUNK];
 };
-static struct chunk *chunks[PQB_DESCRIPTORS / CHUNK];
+static struct chunk *_Atomic chunks[PQB_DESCRIPTORS / CHUNK];
 static unsigned chunks_end; /* none is made behind it */
+
+static struct chunk *chunk_of(int fd)
+{
+    return (unsigned)fd < PQB_DESCRIPTORS ? atomic_load(&chunks[(unsigned)fd / CHUNK]) : NULL;
+}
 
 struct pqb_socket *pqb_descriptor_socket(int fd)
 {
-    if ((unsigned)fd >= PQB_DESCRIPTORS)
-        return NULL;
-    const struct chunk *chunk = chunks[(unsigned)fd / CHUNK];
+    const struct chunk *chunk = chunk_of(fd);
     return chunk ? chunk->socket[(unsigned)fd % CHUNK] : NULL;
+}
+
+struct pqb_flow *pqb_descriptor_flow(int fd)
+{
+    struct chunk *chunk = chunk_of(fd);
+    return chunk ? atomic_load(&chunk->flow[(unsigned)fd % CHUNK]) : NULL;
+}
+
+void pqb_descriptor_follow(int fd, struct pqb_flow *flow)
+{
+    struct chunk *chunk = chunk_of(fd);
+    if (chunk)
+        atomic_store(&chunk->flow[(unsigned)fd % CHUNK], flow);
 }
 
 int pqb_descriptor_set(int fd, struct pqb_socket *socket)
@@ -29,20 +47,24 @@ int pqb_descriptor_set(int fd, struct pqb_socket *socket)
     if ((unsigned)fd >= PQB_DESCRIPTORS)
         return 0;
     unsigned number = (unsigned)fd / CHUNK;
-    if (!chunks[number]) {
+    struct chunk *chunk = chunks[number];
+    if (!chunk) {
         if (!socket)
             return 1;
-        chunks[number] = calloc(1, sizeof *chunks[number]);
-        if (!chunks[number])
+        chunk = calloc(1, sizeof *chunk);
+        if (!chunk)
             return 0;
+        atomic_store(&chunks[number], chunk);
         if (number >= chunks_end)
             chunks_end = number + 1;
     }
-    struct pqb_socket **place = &chunks[number]->socket[(unsigned)fd % CHUNK];
-    chunks[number]->used += (unsigned)(socket != NULL) - (unsigned)(*place != NULL);
+    struct pqb_socket **place = &chunk->socket[(unsigned)fd % CHUNK];
+    chunk->used += (unsigned)(socket != NULL) - (unsigned)(*place != NULL);
     *place = socket;
-    if (!socket)
+    if (!socket) {
         pqb_descriptor_watch(fd, 0);
+        pqb_descriptor_follow(fd, NULL);
+    }
     return 1;
 }
 

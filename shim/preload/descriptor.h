@@ -17,9 +17,11 @@
 #define PQB_WATCH_READS 2u
 #define PQB_WATCH_END 4u     /* close, shutdown, dup2 over it */
 #define PQB_WATCH_GOODBYE 8u /* beside WRITES: of them only what may be a Terminate message */
+#define PQB_WATCH_FLOW 16u   /* what passes is followed (flow.h): beside GOODBYE all but that */
 #define PQB_GOODBYE_BYTES 5u
 
 struct pqb_socket;
+struct pqb_flow;
 
 /* Untouched pages of it cost nothing. */
 extern _Atomic unsigned char pqb_descriptor_marks[PQB_DESCRIPTORS]
@@ -33,6 +35,9 @@ static inline int pqb_descriptor_is_watched(int fd, unsigned what)
                0);
 }
 
+/* What follows the bytes at this number, NULL = nothing does. Without the lock: see flow.h. */
+struct pqb_flow *pqb_descriptor_flow(int fd);
+
 /* The rest is called with the side door's lock held. */
 
 /* The socket that is known at this number, whether or not it still is there. NULL = none. */
@@ -42,6 +47,9 @@ struct pqb_socket *pqb_descriptor_socket(int fd);
 int pqb_descriptor_set(int fd, struct pqb_socket *socket);
 
 void pqb_descriptor_watch(int fd, unsigned what);
+
+/* Of a number with a socket. Taken away with it. */
+void pqb_descriptor_follow(int fd, struct pqb_flow *flow);
 
 /* The next number at or behind `fd` with a socket, up to `last`; -1 if there is none. */
 int pqb_descriptor_next(int fd, unsigned last);

@@ -28,6 +28,10 @@ static struct pqb_thread mark(struct pqb_libpq *pq, struct pqb_connection *conne
     if (connection) {
         now.refuses = connection->state == PQB_CONNECTION_REFUSED;
         now.holds = connection->state == PQB_CONNECTION_WAITING ? connection : NULL;
+        now.knows = connection->state == PQB_CONNECTION_CONNECTING ||
+                            connection->state == PQB_CONNECTION_OPEN /* as it is reset */
+                        ? connection
+                        : NULL;
     }
     return now;
 }
@@ -49,12 +53,31 @@ static struct pqb_thread mark(struct pqb_libpq *pq, struct pqb_connection *conne
 
 /* ---- a connection's steps ---- */
 
+/* What libpq writes and reads is what goes over the wire. */
+static int is_plain(struct pqb_libpq *pq, struct pg_conn *conn)
+{
+    return pq->PQsslInUse && !pq->PQsslInUse(conn) &&
+           (!pq->PQgssEncInUse || !pq->PQgssEncInUse(conn));
+}
+
+/* Nothing that the keeper does concerns it any more. */
+static void let_alone(struct pqb_connection *connection)
+{
+    if (connection->state != PQB_CONNECTION_WAITING && !connection->is_followed)
+        return;
+    pqb_side_release(connection);
+    if (connection->is_followed && !connection->claim.region)
+        connection->state = PQB_CONNECTION_FAILED; /* it has given way */
+    connection->is_followed = 0;
+}
+
 /* It is connected: says so in the ledger. */
 static void opened(struct pqb_connection *connection)
 {
     struct pqb_libpq *pq = connection->pq;
-    const struct pg_conn *conn = connection->conn;
+    struct pg_conn *conn = connection->conn;
     int saved = errno;
+    let_alone(connection);
     if (connection->state != PQB_CONNECTION_FREE && connection->claim.region) {
         struct pqb_peer peer;
         pqb_peer_of(pq->PQsocket(conn), &peer);
@@ -72,6 +95,10 @@ static void opened(struct pqb_connection *connection)
                     connection->server);
         else
             pqb_budget_learn(&connection->claim, connection->server, &peer, claim_peer.backend_pid);
+        if (pqb_settings()->yield_ms != PQB_YIELD_OFF && is_plain(pq, conn)) {
+            connection->is_followed = 1;
+            pqb_side_follow(connection, pq->PQsocket(conn));
+        }
     }
     errno = saved;
 }
@@ -81,8 +108,7 @@ static void opened(struct pqb_connection *connection)
 static void give_back(struct pqb_connection *connection)
 {
     int saved = errno;
-    if (connection->state == PQB_CONNECTION_WAITING)
-        pqb_side_release(connection);
+    let_alone(connection);
     if (connection->pid != (int32_t)getpid() && connection->state != PQB_CONNECTION_OPEN)
         pqb_claim_drop(&connection->claim);
     else
@@ -337,6 +363,8 @@ int pqb_front_PQconnectPoll(struct pqb_libpq *pq, struct pg_conn *conn)
  * child an inherited connection ends for both, and what follows is the child's own. 0 = refused. */
 static int admit_again(struct pqb_connection *connection, int is_async, struct pqb_refusal *refusal)
 {
+    if (connection->is_followed)
+        let_alone(connection);
     int is_inherited = connection->pid != (int32_t)getpid();
     int is_open = connection->state == PQB_CONNECTION_OPEN;
     if (!connection->server || !is_on() ||
@@ -404,8 +432,8 @@ void pqb_front_PQfinish(struct pqb_libpq *pq, struct pg_conn *conn)
     /* A vfork child has its parent's memory, and its parent's connections. */
     int is_borrowed = pqb_process_self(&self) == PQB_BORROWED;
     struct pqb_connection *connection = is_borrowed ? NULL : pqb_connection_take(conn);
-    if (connection && connection->state == PQB_CONNECTION_WAITING)
-        pqb_side_release(connection);
+    if (connection)
+        let_alone(connection);
     /* It does not wait for the server's answer; the server gives one all the same. */
     int is_left = connection && is_logging_in(connection);
     CALL_VOID(pq, NULL, pq->PQfinish(conn));

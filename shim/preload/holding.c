@@ -17,18 +17,6 @@
 /* A client that has connected writes at once. */
 #define SILENCE (250 * PQB_MS)
 
-/* A descriptor of our own for the socket, if it still is what it was: its number may have been
- * closed and given to another file since. -1 if so. */
-static int hold_on(const struct pqb_socket *socket)
-{
-    int fd = libc_fcntl(socket->fd, F_DUPFD_CLOEXEC, NULL);
-    if (fd >= 0 && pqb_descriptor_cookie(fd) != socket->cookie) {
-        pqb_close(fd);
-        fd = -1;
-    }
-    return fd;
-}
-
 /* The server has closed it meanwhile (a restart, its authentication_timeout). Before the client has
  * written, connect() may not have been called yet, and poll says POLLHUP. */
 static int is_broken(const struct pqb_socket *socket, int fd)
@@ -286,7 +274,7 @@ int pqb_holding_step(struct pqb_socket *socket, int *flush_fd)
     enum pqb_status status = pqb_holding_waits(socket) ? take(socket) : PQB_OK;
     if (status == PQB_WAITING && is_unchanged(socket))
         return 1;
-    int fd = hold_on(socket);
+    int fd = pqb_socket_hold_on(socket);
     if (fd < 0) {
         pqb_socket_end_claim(socket);
         pqb_socket_enter(socket, PQB_SOCKET_DONE);

@@ -2,6 +2,7 @@
  * and one branch. */
 #include "preload/bytes.h"
 #include "preload/descriptor.h"
+#include "preload/flow.h"
 #include "preload/libc.h"
 #include "preload/library.h"
 #include "preload/side.h"
@@ -28,7 +29,9 @@ EXPORTED int connect(int fd, const struct sockaddr *address, socklen_t length)
         errno = EUSERS;
         return -1;
     }
-    return pqb_thread.holds ? pqb_side_connect(fd, address, length, pqb_thread.holds)
+    if (pqb_thread.holds)
+        return pqb_side_connect(fd, address, length, pqb_thread.holds);
+    return pqb_thread.knows ? pqb_side_connect_known(fd, address, length, pqb_thread.knows)
                             : libc_connect(fd, address, length);
 }
 
@@ -39,11 +42,41 @@ EXPORTED int connect(int fd, const struct sockaddr *address, socklen_t length)
 /* Apart, so that the way of all others is two instructions and a jump. */
 #define APART static __attribute__((noinline))
 
+/* Before the real call, 1 if it is to be made; *result otherwise. */
+static int may_write(int fd, const struct iovec *part, int parts, int flags, int is_plain,
+                     struct pqb_flow **flow, ssize_t *result)
+{
+    do {
+        if (pqb_side_write(fd, part, parts, flags, is_plain, result))
+            return 0;
+        *flow = pqb_flow_enter(fd, PQB_FLOW_OUT);
+    } while (*flow == PQB_FLOW_HELD && pqb_side_wait());
+    return 1;
+}
+
+static ssize_t have_written(int fd, struct pqb_flow *flow, const struct iovec *part, ssize_t result)
+{
+    if (!flow)
+        pqb_side_have_written(fd, part, result);
+    else if (flow != PQB_FLOW_HELD)
+        pqb_flow_leave(flow, PQB_FLOW_OUT, part, result);
+    return result;
+}
+
+/* `call` is the real function's. */
+#define WRITE(fd, part, parts, flags, is_plain, call)                                              \
+    ({                                                                                             \
+        ssize_t result_ = 0;                                                                       \
+        struct pqb_flow *flow_ = NULL;                                                             \
+        if (may_write((fd), (part), (parts), (flags), (is_plain), &flow_, &result_))               \
+            result_ = have_written((fd), flow_, (part), (call));                                   \
+        result_;                                                                                   \
+    })
+
 APART ssize_t write_watched(int fd, const void *from, size_t size)
 {
-    ssize_t result;
     struct iovec part = one_part(from, size);
-    return pqb_side_write(fd, &part, 1, 0, 1, &result) ? result : libc_write(fd, from, size);
+    return WRITE(fd, &part, 1, 0, 1, libc_write(fd, from, size));
 }
 
 EXPORTED ssize_t write(int fd, const void *from, size_t size)
@@ -54,9 +87,8 @@ EXPORTED ssize_t write(int fd, const void *from, size_t size)
 
 APART ssize_t writev_watched(int fd, const struct iovec *part, int parts)
 {
-    ssize_t result;
-    return parts > 0 && parts <= IOV_MAX && pqb_side_write(fd, part, parts, 0, 1, &result)
-               ? result
+    return parts > 0 && parts <= IOV_MAX
+               ? WRITE(fd, part, parts, 0, 1, libc_writev(fd, part, parts))
                : libc_writev(fd, part, parts);
 }
 
@@ -68,10 +100,8 @@ EXPORTED ssize_t writev(int fd, const struct iovec *part, int parts)
 
 APART ssize_t send_watched(int fd, const void *from, size_t size, int flags)
 {
-    ssize_t result;
     struct iovec part = one_part(from, size);
-    return pqb_side_write(fd, &part, 1, flags, 1, &result) ? result
-                                                           : libc_send(fd, from, size, flags);
+    return WRITE(fd, &part, 1, flags, 1, libc_send(fd, from, size, flags));
 }
 
 EXPORTED ssize_t send(int fd, const void *from, size_t size, int flags)
@@ -92,14 +122,16 @@ static int is_simple(const struct msghdr *message)
     return !message->msg_controllen && message->msg_iovlen <= IOV_MAX;
 }
 
+APART ssize_t sendmsg_watched(int fd, const struct msghdr *message, int flags)
+{
+    return WRITE(fd, message->msg_iov, (int)message->msg_iovlen, flags, is_simple(message),
+                 libc_sendmsg(fd, message, flags));
+}
+
 EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
 {
-    ssize_t result;
-    if (WATCHED(fd, PQB_WATCH_WRITES) && message &&
-        pqb_side_write(fd, message->msg_iov, (int)message->msg_iovlen, flags, is_simple(message),
-                       &result))
-        return result;
-    return libc_sendmsg(fd, message, flags);
+    return WATCHED(fd, PQB_WATCH_WRITES) && message ? sendmsg_watched(fd, message, flags)
+                                                    : libc_sendmsg(fd, message, flags);
 }
 
 EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, int flags)
@@ -120,12 +152,36 @@ EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, int fl
 
 /* ---- reading ---- */
 
-/* `call` is the real function's. */
+static int may_read(int fd, const struct iovec *part, int parts, int flags, struct pqb_flow **flow,
+                    ssize_t *result)
+{
+    do {
+        if (pqb_side_read(fd, part, parts, flags, result))
+            return 0;
+        *flow = pqb_flow_enter(fd, PQB_FLOW_IN);
+    } while (*flow == PQB_FLOW_HELD && pqb_side_wait());
+    return 1;
+}
+
+/* Where nobody follows it, or could be told, it may have come to an end because we ended it. */
+static ssize_t have_read(int fd, struct pqb_flow *flow, const struct iovec *part, int parts,
+                         int flags, ssize_t result)
+{
+    if (!flow || flow == PQB_FLOW_HELD)
+        return pqb_side_have_read(fd, part, parts, flags, result);
+    if (flags & MSG_TRUNC)
+        pqb_flow_leave_lost(flow, PQB_FLOW_IN);
+    else
+        pqb_flow_leave(flow, PQB_FLOW_IN, part, flags & MSG_PEEK ? 0 : result);
+    return result;
+}
+
 #define READ(fd, part, parts, flags, call)                                                         \
     ({                                                                                             \
-        ssize_t result_;                                                                           \
-        if (!pqb_side_read((fd), (part), (parts), (flags), &result_))                              \
-            result_ = pqb_side_have_read((fd), (part), (parts), (flags), (call));                  \
+        ssize_t result_ = 0;                                                                       \
+        struct pqb_flow *flow_ = NULL;                                                             \
+        if (may_read((fd), (part), (parts), (flags), &flow_, &result_))                            \
+            result_ = have_read((fd), flow_, (part), (parts), (flags), (call));                    \
         result_;                                                                                   \
     })
 
@@ -185,14 +241,13 @@ EXPORTED ssize_t recvmsg(int fd, struct msghdr *message, int flags)
         return libc_recvmsg(fd, message, flags);
     const struct iovec *part = message->msg_iov;
     int parts = (int)message->msg_iovlen;
-    if (pqb_side_read(fd, part, parts, flags, &result)) {
-        message->msg_controllen = 0;
-        message->msg_namelen = 0;
-        message->msg_flags = 0;
-        return result;
-    }
-    result = libc_recvmsg(fd, message, flags);
-    return pqb_side_have_read(fd, part, parts, flags, result);
+    struct pqb_flow *flow = NULL;
+    if (may_read(fd, part, parts, flags, &flow, &result))
+        return have_read(fd, flow, part, parts, flags, libc_recvmsg(fd, message, flags));
+    message->msg_controllen = 0;
+    message->msg_namelen = 0;
+    message->msg_flags = 0;
+    return result;
 }
 
 EXPORTED ssize_t __read_chk(int fd, void *to, size_t size, size_t room);

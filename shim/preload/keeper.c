@@ -18,6 +18,9 @@
 /* The process that has a keeper. A forked child has none, whatever its parent had. */
 static int32_t keeper_of;
 
+/* Whose bell it sleeps on until that rings, as nothing is held; else NULL. Pinned. */
+static struct pqb_region *asleep_on;
+
 /* Until a grant rings, or the next tick; while bytes wait to be sent, until they can be. */
 static void rest(const struct pqb_side_wait *wait)
 {
@@ -25,13 +28,22 @@ static void rest(const struct pqb_side_wait *wait)
         struct pollfd room = {.fd = wait->flush, .events = POLLOUT};
         poll(&room, 1, FLUSH_MS);
     } else if (wait->region && !pqb_region_check(wait->region)) {
-        pqb_futex_wait(pqb_wait_bell(wait->region), wait->heard, pqb_now() + PQB_TICK_HOT, 1);
+        pqb_futex_wait(pqb_wait_bell(wait->region), wait->heard,
+                       wait->is_held ? pqb_now() + PQB_TICK_HOT : PQB_FOREVER, 1);
     } else {
         poll(NULL, 0, NAP_MS); /* no ledger to sleep on just now */
     }
 }
 
-/* One round. 0 if nothing is held any more: the keeper is gone then. */
+static void wake(struct pqb_region *region)
+{
+    if (pqb_region_check(region) == PQB_DAMAGED)
+        return; /* it shrank; its sleeper comes to nothing, and wakes with the next of its kind */
+    atomic_fetch_add(pqb_wait_bell(region), 1);
+    pqb_futex_wake(pqb_wait_bell(region), INT_MAX, 1);
+}
+
+/* One round. 0 if there is nothing to keep any more: the keeper is gone then. */
 static int round_of_keeping(void)
 {
     struct pqb_process_hold hold;
@@ -41,6 +53,7 @@ static int round_of_keeping(void)
     int is_needed = pqb_side_keep(&wait);
     if (!is_needed)
         keeper_of = 0;
+    asleep_on = is_needed && !wait.is_held ? wait.region : NULL;
     pqb_state_unlock_sockets(&hold);
     int is_usable = 1;
     for (unsigned i = 0; i < wait.servers && is_usable; i++)
@@ -65,6 +78,8 @@ int pqb_keeper_start(void)
     pthread_attr_t attributes;
     pthread_t thread;
     int32_t pid = (int32_t)getpid();
+    if (keeper_of == pid && asleep_on)
+        wake(asleep_on);
     if (keeper_of == pid)
         return 1;
     if (pthread_attr_init(&attributes))

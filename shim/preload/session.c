@@ -1,5 +1,10 @@
 #include "preload/session.h"
 
+struct pqb_session pqb_session_begun(void)
+{
+    return (struct pqb_session){.server = {.ready = 'I', .is_started = 1, .answered = 1}};
+}
+
 int pqb_session_is_idle(const struct pqb_session *session)
 {
     /* The first ReadyForQuery, the login's, nobody asks for. */

@@ -16,6 +16,9 @@ struct pqb_session {
     struct pqb_scan_out client;
 };
 
+/* The session of a connection that has just logged in, of which nothing was seen so far. */
+struct pqb_session pqb_session_begun(void);
+
 /* The client has written this; so much of it as was accepted, once. A set of enum pqb_wrote. */
 static inline unsigned pqb_session_wrote(struct pqb_session *session, const void *bytes,
                                          size_t length)

@@ -7,6 +7,8 @@
 #include "preload/budget.h"
 #include "preload/connection.h"
 #include "preload/descriptor.h"
+#include "preload/flow.h"
+#include "preload/giving.h"
 #include "preload/holding.h"
 #include "preload/libc.h"
 #include "preload/opening.h"
@@ -246,7 +248,7 @@ int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
             errno = EUSERS;
             return -1;
         default: /* a second address, or without TLS */
-            return libc_connect(fd, address, length);
+            return pqb_side_connect_known(fd, address, length, held_for);
         }
     }
     int is_one = is_candidate(fd, address, length, key, sizeof key);
@@ -256,7 +258,46 @@ int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
                   : libc_connect(fd, address, length);
 }
 
-/* ---- what the front door holds ---- */
+/* ---- what the front door holds, or has ---- */
+
+static void put_down(int fd, const char *key, const struct sockaddr *address, socklen_t length)
+{
+    struct pqb_process_hold hold;
+    if (!lock(&hold))
+        return;
+    sweep();
+    struct pqb_socket *socket = pqb_socket_new(fd, key, address, length);
+    if (socket && pqb_descriptor_set(fd, socket))
+        pqb_socket_enter(socket, PQB_SOCKET_DONE);
+    else if (socket)
+        pqb_socket_free(socket);
+    pqb_state_unlock_sockets(&hold);
+}
+
+int pqb_side_connect_known(int fd, const struct sockaddr *address, socklen_t length,
+                           const struct pqb_connection *connection)
+{
+    int result = libc_connect(fd, address, length), saved = errno;
+    if (pqb_giving_is_on() && (!result || errno == EINPROGRESS) && !is_known(fd))
+        put_down(fd, connection->server, address, length);
+    errno = saved;
+    return result;
+}
+
+void pqb_side_follow(struct pqb_connection *connection, int fd)
+{
+    struct pqb_process_hold hold;
+    if (!lock(&hold))
+        return;
+    struct pqb_socket *socket = socket_at(fd);
+    if (socket && socket->state == PQB_SOCKET_DONE &&
+        (!socket->connection || socket->connection == connection)) {
+        socket->connection = connection;
+        socket->session = pqb_session_begun();
+        pqb_giving_begin(socket);
+    }
+    pqb_state_unlock_sockets(&hold);
+}
 
 int pqb_side_outcome(struct pqb_connection *connection)
 {
@@ -307,7 +348,7 @@ static int is_a_query(int fd, const struct iovec *part, int parts)
 {
     size_t length = 0;
     if (!pqb_descriptor_is_watched(fd, PQB_WATCH_GOODBYE))
-        return 0;
+        return pqb_descriptor_is_watched(fd, PQB_WATCH_FLOW);
     for (int i = 0; i < parts && length <= PQB_GOODBYE_BYTES; i++)
         length += part[i].iov_len;
     return length != PQB_GOODBYE_BYTES;
@@ -353,11 +394,34 @@ int pqb_side_write(int fd, const struct iovec *part, int parts, int flags, int i
     return is_handled;
 }
 
+void pqb_side_have_written(int fd, const struct iovec *part, ssize_t result)
+{
+    struct pqb_process_hold hold;
+    int saved = errno;
+    if (result <= 0 || !pqb_descriptor_is_watched(fd, PQB_WATCH_READS) || !pqb_giving_is_on() ||
+        !lock(&hold))
+        return;
+    struct pqb_socket *socket = socket_at(fd);
+    if (socket)
+        pqb_socket_said(socket, part, (size_t)result);
+    pqb_state_unlock_sockets(&hold);
+    errno = saved;
+}
+
+int pqb_side_wait(void)
+{
+    struct pqb_process_hold hold;
+    if (!lock(&hold))
+        return 0;
+    pqb_state_unlock_sockets(&hold);
+    return 1;
+}
+
 int pqb_side_read(int fd, const struct iovec *part, int parts, int flags, ssize_t *result)
 {
     struct pqb_process_hold hold;
     int is_handled = 0, saved = errno;
-    if (!lock(&hold))
+    if (pqb_descriptor_is_watched(fd, PQB_WATCH_FLOW) || !lock(&hold))
         return 0;
     struct pqb_socket *socket = socket_at(fd);
     if (socket)
@@ -368,6 +432,14 @@ int pqb_side_read(int fd, const struct iovec *part, int parts, int flags, ssize_
     return is_handled;
 }
 
+static void hear(struct pqb_socket *socket, const struct iovec *part, int parts, size_t length)
+{
+    int was_open = socket->state == PQB_SOCKET_OPEN;
+    pqb_socket_heard(socket, part, parts, length);
+    if (!was_open && socket->state == PQB_SOCKET_OPEN)
+        pqb_giving_begin(socket);
+}
+
 ssize_t pqb_side_have_read(int fd, const struct iovec *part, int parts, int flags, ssize_t result)
 {
     struct pqb_process_hold hold;
@@ -376,7 +448,7 @@ ssize_t pqb_side_have_read(int fd, const struct iovec *part, int parts, int flag
         return result;
     struct pqb_socket *socket = socket_at(fd);
     if (socket && result > 0)
-        pqb_socket_heard(socket, part, parts, flags & MSG_TRUNC ? 0 : (size_t)result);
+        hear(socket, part, parts, flags & MSG_TRUNC ? 0 : (size_t)result);
     else if (!socket || !pqb_answer_read(socket, part, parts, flags, &result) || result >= 0)
         errno = saved;
     pqb_state_unlock_sockets(&hold);
@@ -444,6 +516,7 @@ void pqb_side_duplicated(int fd, int to)
     struct pqb_socket *socket = socket_at(fd);
     if (socket && pqb_descriptor_set(to, socket)) {
         socket->numbers++;
+        pqb_descriptor_follow(to, socket->flow);
         pqb_descriptor_watch(to, pqb_descriptor_marks[fd]);
     }
     pqb_state_unlock_sockets(&hold);
@@ -452,15 +525,20 @@ void pqb_side_duplicated(int fd, int to)
 
 /* ---- for the keeper ---- */
 
+static void listen_to(struct pqb_side_wait *wait, struct pqb_region *region)
+{
+    if (wait->region)
+        return;
+    pqb_region_pin(wait->region = region);
+    wait->heard = atomic_load(pqb_wait_bell(region));
+}
+
 static void wait_for(struct pqb_side_wait *wait, struct pqb_socket *socket)
 {
     const struct pqb_claim *claim = pqb_socket_claim(socket);
     if (!pqb_holding_waits(socket) || !claim->region || pqb_region_check(claim->region))
         return;
-    if (!wait->region) {
-        pqb_region_pin(wait->region = claim->region);
-        wait->heard = atomic_load(pqb_wait_bell(claim->region));
-    }
+    listen_to(wait, claim->region);
     unsigned server = claim->region->map->claim[claim->index].server, i = 0;
     while (i < wait->servers && wait->server[i] != server)
         i++;
@@ -468,9 +546,32 @@ static void wait_for(struct pqb_side_wait *wait, struct pqb_socket *socket)
         wait->server[wait->servers++] = server;
 }
 
+/* Those that are open: all are told before one answers, so that whoever asks for the next one knows
+ * them. 0 if there are none, or only of a ledger that was given up. */
+static int keep_open(struct pqb_side_wait *wait)
+{
+    int is_asked = 0;
+    const struct pqb_region *lost = NULL;
+    for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next) {
+        struct pqb_region *region = pqb_socket_claim(socket)->region;
+        if (!pqb_giving_may_be_asked(socket) || region == lost)
+            continue;
+        if (region != wait->region && pqb_region_check(region)) {
+            lost = region;
+            continue;
+        }
+        is_asked = 1;
+        listen_to(wait, region);
+        pqb_giving_tell(socket);
+    }
+    for (struct pqb_socket *socket = pqb_sockets_first(); socket && is_asked; socket = socket->next)
+        if (pqb_giving_may_be_asked(socket) && pqb_socket_claim(socket)->region != lost)
+            pqb_giving_answer(socket);
+    return is_asked;
+}
+
 int pqb_side_keep(struct pqb_side_wait *wait)
 {
-    int is_needed = 0;
     struct pqb_socket *next;
     *wait = (struct pqb_side_wait){.flush = -1};
     sweep();
@@ -478,7 +579,7 @@ int pqb_side_keep(struct pqb_side_wait *wait)
         wait_for(wait, socket);
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = next) {
         next = socket->next;
-        is_needed |= pqb_holding_step(socket, &wait->flush);
+        wait->is_held |= pqb_holding_step(socket, &wait->flush);
     }
-    return is_needed;
+    return keep_open(wait) | wait->is_held;
 }

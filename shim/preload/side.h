@@ -25,8 +25,17 @@ struct pqb_connection;
 int pqb_side_connect(int fd, const struct sockaddr *address, socklen_t length,
                      struct pqb_connection *held_for);
 
-/* A front-door connection is not held any more (it ends, or was waited for otherwise): its sockets
- * are let alone. Afterwards its hold tells how far it came. */
+/* The same, of a connection of the front door that has its slot, and is to be followed once it is
+ * open (pqb_side_follow). */
+int pqb_side_connect_known(int fd, const struct sockaddr *address, socklen_t length,
+                           const struct pqb_connection *connection);
+
+/* Such a one is open, in plaintext, and its claim too: it may be asked to give way. */
+void pqb_side_follow(struct pqb_connection *connection, int fd);
+
+/* A front-door connection is not held or followed any more (it ends, is made anew, or was waited
+ * for otherwise): its sockets are let alone. Afterwards its hold tells how far it came; and its
+ * claim is empty if it has given way. */
 void pqb_side_release(struct pqb_connection *connection);
 
 /* What its hold has come to: enum of struct pqb_hold. */
@@ -40,6 +49,12 @@ int pqb_side_peer(int fd, struct sockaddr *address, socklen_t *length);
  * behind that, as plain bytes. */
 int pqb_side_write(int fd, const struct iovec *part, int parts, int flags, int is_plain,
                    ssize_t *result);
+
+/* After a write that returned `result`. */
+void pqb_side_have_written(int fd, const struct iovec *part, ssize_t result);
+
+/* The keeper is deciding about a connection: until it has. 0 if that can't be waited for. */
+int pqb_side_wait(void);
 
 /* Before a read: bytes of ours may be there for the client. */
 int pqb_side_read(int fd, const struct iovec *part, int parts, int flags, ssize_t *result);
@@ -64,14 +79,16 @@ void pqb_side_duplicated(int fd, int to);
 
 /* What the keeper waits for. */
 struct pqb_side_wait {
-    struct pqb_region *region; /* pinned; NULL = nothing waits for a grant */
+    struct pqb_region *region; /* pinned; NULL = nothing waits for a grant, or a wish */
     uint32_t heard;            /* its bell, as it was before the claims were asked */
+    int is_held;               /* something is; otherwise there are connections that may be asked */
     unsigned servers;          /* where there are claims waiting */
     unsigned server[PQB_SIDE_SERVERS];
     int flush; /* a descriptor with bytes that could not be sent yet; -1 = none */
 };
 
-/* Moves every held socket on. 0 if nothing is held any more. With the lock held. */
+/* Moves every held socket on, and answers for those that are open. 0 if there are none of either
+ * any more. With the lock held. */
 int pqb_side_keep(struct pqb_side_wait *wait);
 
 #endif

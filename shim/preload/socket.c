@@ -4,12 +4,14 @@
 #include "ledger/wait.h"
 #include "preload/connection.h"
 #include "preload/descriptor.h"
+#include "preload/flow.h"
 #include "preload/keeper.h"
 #include "preload/libc.h"
 #include "preload/log.h"
 #include "preload/peer.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +63,25 @@ void pqb_socket_end_claim(struct pqb_socket *socket)
         pqb_claim_give(&socket->own_claim, PQB_END_CLOSED);
 }
 
+int pqb_socket_hold_on(const struct pqb_socket *socket)
+{
+    int fd = libc_fcntl(socket->fd, F_DUPFD_CLOEXEC, NULL);
+    if (fd >= 0 && pqb_descriptor_cookie(fd) != socket->cookie) {
+        pqb_close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+/* No number leads to it any more; the keeper looks whether others are followed. */
+static void end_flow(struct pqb_flow *flow)
+{
+    if (!flow)
+        return;
+    pqb_flow_end(flow);
+    pqb_keeper_start();
+}
+
 void pqb_socket_free(struct pqb_socket *socket)
 {
     if (socket->state == PQB_SOCKET_REFUSED && !socket->is_told)
@@ -73,10 +94,24 @@ void pqb_socket_free(struct pqb_socket *socket)
         first_socket = socket->next;
     if (socket->next)
         socket->next->previous = socket->previous;
+    end_flow(socket->flow);
     pqb_bytes_free(&socket->held);
     pqb_bytes_free(&socket->answer);
     free(socket->server);
     free(socket);
+}
+
+/* The goodbye of a front-door connection, the front door sees to. */
+static unsigned of_open(const struct pqb_socket *socket)
+{
+    unsigned what = socket->flow ? PQB_WATCH_FLOW | PQB_WATCH_WRITES | PQB_WATCH_READS : 0;
+    return socket->connection ? what : what | PQB_WATCH_WRITES | PQB_WATCH_GOODBYE;
+}
+
+static void watch_number(const struct pqb_socket *socket, int fd, unsigned what)
+{
+    pqb_descriptor_follow(fd, socket->flow);
+    pqb_descriptor_watch(fd, what);
 }
 
 /* What its numbers are watched for, by its state. */
@@ -89,7 +124,7 @@ static void watch(struct pqb_socket *socket)
         what |= PQB_WATCH_WRITES;
         break;
     case PQB_SOCKET_OPEN:
-        what |= PQB_WATCH_WRITES | PQB_WATCH_GOODBYE;
+        what |= of_open(socket);
         break;
     case PQB_SOCKET_HELD:
     case PQB_SOCKET_STARTING:
@@ -102,17 +137,29 @@ static void watch(struct pqb_socket *socket)
     case PQB_SOCKET_DONE:
         break;
     }
-    pqb_descriptor_watch(socket->fd, what);
+    watch_number(socket, socket->fd, what);
     for (int fd = socket->numbers > 1 ? pqb_descriptor_next(0, PQB_DESCRIPTORS) : -1; fd >= 0;
          fd = pqb_descriptor_next(fd + 1, PQB_DESCRIPTORS))
         if (pqb_descriptor_socket(fd) == socket)
-            pqb_descriptor_watch(fd, what);
+            watch_number(socket, fd, what);
 }
 
 void pqb_socket_enter(struct pqb_socket *socket, enum pqb_socket_state state)
 {
+    struct pqb_flow *flow = state == PQB_SOCKET_OPEN ? NULL : socket->flow;
+    if (flow)
+        socket->flow = NULL;
     socket->state = state;
     watch(socket);
+    end_flow(flow);
+}
+
+int pqb_socket_follow(struct pqb_socket *socket)
+{
+    socket->flow = pqb_flow_begin(socket->fd, &socket->session);
+    if (socket->flow)
+        pqb_socket_enter(socket, PQB_SOCKET_OPEN);
+    return socket->flow != NULL;
 }
 
 /* ---- sending ---- */
@@ -205,15 +252,12 @@ struct pqb_ask pqb_socket_ask(const struct pqb_socket *socket)
                             .wait = connection ? connection->wait : PQB_WAIT_SERVER};
 }
 
-static enum pqb_packet held_packet(const struct pqb_socket *socket)
-{
-    size_t whole;
-    return pqb_protocol_first(socket->held.at, socket->held.length, &whole);
-}
-
 void pqb_socket_start(struct pqb_socket *socket, int fd)
 {
-    enum pqb_packet packet = held_packet(socket);
+    size_t whole = 0;
+    enum pqb_packet packet = pqb_protocol_first(socket->held.at, socket->held.length, &whole);
+    if (socket->held.length > whole)
+        socket->session.client.is_over = 1; /* what it wrote behind it is not looked at */
     int failure = pqb_socket_flush(socket, fd);
     if (!failure) {
         sent_first(socket, fd, packet);
@@ -273,17 +317,29 @@ static void opened(struct pqb_socket *socket)
     struct pqb_peer peer;
     pqb_peer_of(socket->fd, &peer);
     struct pqb_claim_peer claim_peer = {
-        .backend_pid = socket->scan.backend_pid,
+        .backend_pid = socket->session.server.backend_pid,
         .is_local = peer.is_local,
         .place = &peer.place,
         .user = socket->user,
         .database = socket->database,
-        .application_name = socket->scan.application_name,
+        .application_name = socket->session.server.application_name,
     };
     pqb_socket_enter(socket, PQB_SOCKET_OPEN);
     bind_claim(socket, socket->fd); /* if it could not be asked for when it was still connecting */
     if (socket->own_claim.region && !pqb_claim_open(&socket->own_claim, &claim_peer))
         pqb_budget_learn(&socket->own_claim, socket->server, &peer, claim_peer.backend_pid);
+}
+
+void pqb_socket_said(struct pqb_socket *socket, const struct iovec *part, size_t length)
+{
+    /* The server has answered before this came to be looked at. */
+    if (socket->state != PQB_SOCKET_LOGIN && socket->flow)
+        pqb_flow_lose(socket->flow);
+    for (; socket->state == PQB_SOCKET_LOGIN && length; part++) {
+        size_t here = part->iov_len < length ? part->iov_len : length;
+        pqb_session_wrote(&socket->session, part->iov_base, here);
+        length -= here;
+    }
 }
 
 void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int parts, size_t length)
@@ -293,7 +349,7 @@ void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int p
     unsigned seen = length ? 0 : PQB_SEEN_LOST;
     for (int i = 0; i < parts && length; i++) {
         size_t here = part[i].iov_len < length ? part[i].iov_len : length;
-        seen |= pqb_protocol_scan(&socket->scan, part[i].iov_base, here);
+        seen |= pqb_protocol_scan(&socket->session.server, part[i].iov_base, here);
         length -= here;
     }
     if (seen & PQB_SEEN_READY)

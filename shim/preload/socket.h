@@ -8,7 +8,7 @@
 
 #include "preload/budget.h"
 #include "preload/bytes.h"
-#include "preload/protocol.h"
+#include "preload/session.h"
 
 #include <sys/socket.h>
 #include <sys/types.h>
@@ -35,6 +35,7 @@ enum pqb_deferral {
 };
 
 struct pqb_connection;
+struct pqb_flow;
 
 struct pqb_socket {
     struct pqb_socket *previous, *next; /* all of this process */
@@ -61,9 +62,11 @@ struct pqb_socket {
     int is_shut;             /* the client's side ends behind what is held */
     struct pqb_refusal refusal;
     int has_asked_gss;
-    int is_late;          /* its claim is asked for when it is seen to be no cancel */
-    struct pqb_tls tls;   /* of such a one, what the client sends */
-    struct pqb_scan scan; /* of what the server says */
+    int is_late;                /* its claim is asked for when it is seen to be no cancel */
+    struct pqb_tls tls;         /* of such a one, what the client sends */
+    struct pqb_session session; /* as it logs in */
+    struct pqb_flow *flow; /* what passes after that, while it is OPEN; NULL if nobody follows it */
+    int is_news;           /* the ledger has just been told something else of it than it knew */
     char user[40], database[40];
 };
 
@@ -93,6 +96,16 @@ int pqb_socket_shut_later(struct pqb_socket *socket);
 /* The client has read this from the server; of length 0, what it did not care to see. */
 void pqb_socket_heard(struct pqb_socket *socket, const struct iovec *part, int parts,
                       size_t length);
+
+/* The client has written this while it logs in. */
+void pqb_socket_said(struct pqb_socket *socket, const struct iovec *part, size_t length);
+
+/* It is OPEN, and from now on, what passes is followed. 0 without memory. */
+int pqb_socket_follow(struct pqb_socket *socket);
+
+/* A descriptor of our own for it, if it still is what it was: its number may have been closed and
+ * given to another file since. -1 if so. */
+int pqb_socket_hold_on(const struct pqb_socket *socket);
 
 /* The client closes a candidate, or its side of it: what was kept of its first bytes goes out. */
 void pqb_socket_let_go(struct pqb_socket *socket);

@@ -19,6 +19,7 @@ struct pqb_thread {
     int refuses;              /* its connect() fails with EUSERS: there is no slot for it */
     struct pqb_connection
         *holds; /* what it connects is held for this one, which waits for a slot */
+    struct pqb_connection *knows; /* what it connects is this one's, which has one */
 };
 
 /* Initial-exec, so that signal handlers can use it. */
