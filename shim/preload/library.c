@@ -31,7 +31,7 @@ struct function {
 };
 #define FUNCTION(result, name, parameters, arguments) {#name, offsetof(struct pqb_libpq, name)},
 static const struct function hooked[] = {PQB_PQ_HOOKED(FUNCTION)};
-static const struct function asked[] = {PQB_PQ_ASKED(FUNCTION)};
+static const struct function asked[] = {PQB_PQ_ASKED(FUNCTION) PQB_PQ_OPTIONAL(FUNCTION)};
 
 int pqb_libpq_hook_number(const char *name)
 {
@@ -60,7 +60,7 @@ static void fill_in(struct pqb_libpq *pq, void *handle, const struct function *f
     }
 }
 
-/* Whether it has what cannot be done without: all that is asked, and a beginning and an end. */
+/* Whether it has what cannot be done without: all that must be asked, and a beginning and an end. */
 static int is_whole(const struct pqb_libpq *pq)
 {
 #define IS_THERE(result, name, parameters, arguments) &&pq->name

@@ -19,6 +19,7 @@ struct pqb_libpq {
 #define PQB_PQ_POINTER(result, name, parameters, arguments) result(*name) parameters;
     PQB_PQ_HOOKED(PQB_PQ_POINTER)
     PQB_PQ_ASKED(PQB_PQ_POINTER)
+    PQB_PQ_OPTIONAL(PQB_PQ_POINTER)
 #undef PQB_PQ_POINTER
 };
 

@@ -74,7 +74,7 @@ struct _PQconninfoOption { // NOLINT(bugprone-reserved-identifier): libpq's own 
 
 #define PQB_PQ_HOOKED(X) PQB_PQ_MAKERS(X) PQB_PQ_USERS(X) PQB_PQ_CANCELS(X)
 
-/* Those that are only asked. The last two are missing before libpq 9.5 and 12. */
+/* Those that are only asked. */
 #define PQB_PQ_ASKED(X)                                                                            \
     X(struct _PQconninfoOption *, PQconndefaults, (void), ())                                      \
     X(void, PQconninfoFree, (struct _PQconninfoOption * options), (options))                       \
@@ -86,8 +86,10 @@ struct _PQconninfoOption { // NOLINT(bugprone-reserved-identifier): libpq's own 
     X(char *, PQport, (const struct pg_conn *conn), (conn))                                        \
     X(char *, PQdb, (const struct pg_conn *conn), (conn))                                          \
     X(char *, PQuser, (const struct pg_conn *conn), (conn))                                        \
-    X(const char *, PQparameterStatus, (const struct pg_conn *conn, const char *name),             \
-      (conn, name))                                                                                \
+    X(const char *, PQparameterStatus, (const struct pg_conn *conn, const char *name), (conn, name))
+
+/* The same, missing before libpq 9.5 and 12. */
+#define PQB_PQ_OPTIONAL(X)                                                                         \
     X(int, PQsslInUse, (struct pg_conn * conn), (conn))                                            \
     X(int, PQgssEncInUse, (struct pg_conn * conn), (conn))
 

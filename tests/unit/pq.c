@@ -56,10 +56,11 @@ void PQcancelReset(struct pg_cancel_conn *conn);
     }
 PQB_PQ_HOOKED(SAME_FUNCTION)
 PQB_PQ_ASKED(SAME_FUNCTION)
+PQB_PQ_OPTIONAL(SAME_FUNCTION)
 
 #define NAME(result, name, parameters, arguments) #name,
 static const char *const hooked[] = {PQB_PQ_HOOKED(NAME)};
-static const char *const asked[] = {PQB_PQ_ASKED(NAME)};
+static const char *const asked[] = {PQB_PQ_ASKED(NAME) PQB_PQ_OPTIONAL(NAME)};
 
 Test(pq, every_name_once)
 {
