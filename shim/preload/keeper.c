@@ -35,14 +35,6 @@ static void rest(const struct pqb_side_wait *wait)
     }
 }
 
-static void wake(struct pqb_region *region)
-{
-    if (pqb_region_check(region) == PQB_DAMAGED)
-        return; /* it shrank; its sleeper comes to nothing, and wakes with the next of its kind */
-    atomic_fetch_add(pqb_wait_bell(region), 1);
-    pqb_futex_wake(pqb_wait_bell(region), INT_MAX, 1);
-}
-
 /* One round. 0 if there is nothing to keep any more: the keeper is gone then. */
 static int round_of_keeping(void)
 {
@@ -73,13 +65,25 @@ static void *keep(void *unused)
     return NULL;
 }
 
+void pqb_keeper_wake(void)
+{
+    if (keeper_of != (int32_t)getpid() || !asleep_on)
+        return;
+    if (pqb_region_check(asleep_on) == PQB_DAMAGED) {
+        keeper_of = 0; /* it shrank, and can't be touched: there nobody wakes any more */
+        return;
+    }
+    _Atomic uint32_t *bell = pqb_wait_bell(asleep_on);
+    atomic_fetch_add(bell, 1);
+    pqb_futex_wake(bell, INT_MAX, 1);
+}
+
 int pqb_keeper_start(void)
 {
     pthread_attr_t attributes;
     pthread_t thread;
     int32_t pid = (int32_t)getpid();
-    if (keeper_of == pid && asleep_on)
-        wake(asleep_on);
+    pqb_keeper_wake();
     if (keeper_of == pid)
         return 1;
     if (pthread_attr_init(&attributes))

@@ -79,7 +79,7 @@ static void end_flow(struct pqb_flow *flow)
     if (!flow)
         return;
     pqb_flow_end(flow);
-    pqb_keeper_start();
+    pqb_keeper_wake();
 }
 
 void pqb_socket_free(struct pqb_socket *socket)
