@@ -208,6 +208,7 @@ void pqb_admission_dispatch(struct pqb_books *books, unsigned index)
     struct pqb_server_row *server = &books->map->server[index];
     enum pqb_booked pool = PQB_BOOKED_NONE;
     struct pqb_chain queue = pqb_chain_queue(server);
+    books->dispatched |= 1ull << index;
     /* A grant never makes an older waiter eligible: counts only rise. So the search goes on behind
      * it, and a long queue of those who are held back is walked once, not once per grant. */
     unsigned from = pqb_chain_link(books, server->queue_head), walked = 0;

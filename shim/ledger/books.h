@@ -17,9 +17,10 @@
 struct pqb_books {
     struct pqb_layout *map;
     uint64_t now;
-    unsigned self;     /* claim of the visitor, who needs no waking; PQB_NIL = none */
-    int corrupt;       /* something made no sense: rebuild before anybody believes it */
-    uint64_t unserved; /* bit set: that server's dispatch stopped for lack of room in `wake` */
+    unsigned self;       /* claim of the visitor, who needs no waking; PQB_NIL = none */
+    int corrupt;         /* something made no sense: rebuild before anybody believes it */
+    uint64_t dispatched; /* bit set: that server's queue was looked at */
+    uint64_t unserved;   /* bit set: that server's dispatch stopped for lack of room in `wake` */
     unsigned wakes;
     uint16_t wake[PQB_BOOKS_WAKES]; /* claims whose owner is to be woken after the visit */
 };

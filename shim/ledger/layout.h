@@ -122,11 +122,11 @@ struct pqb_claim_row {
     int32_t backend_pid;          /* owner: 0 = unknown */
     uint8_t backend_seen;         /* owner: 1 if the backend was found on this machine */
     _Atomic uint8_t session;      /* owner: enum pqb_session_state */
-    uint16_t spare;
-    uint16_t server;  /* owner; moved by a merge of servers, under the guard */
-    uint16_t app;     /* guard */
-    uint16_t account; /* guard */
-    uint16_t bell;    /* owner: 1 + index of the bell to ring at a grant or a wish, 0 = none */
+    _Atomic uint16_t declined_at; /* owner: the second (wish.h) in which it said no; 0 = never */
+    uint16_t server;              /* owner; moved by a merge of servers, under the guard */
+    uint16_t app;                 /* guard */
+    uint16_t account;             /* guard */
+    uint16_t bell; /* owner: 1 + index of the bell to ring at a grant or a wish, 0 = none */
     uint16_t previous, next;             /* guard: the queue, or the list of reserve claims */
     uint16_t drain_previous, drain_next; /* guard: the server's drainers */
     uint8_t booked;                      /* guard: enum pqb_booked */
@@ -210,7 +210,7 @@ struct pqb_server_row {
     uint64_t ask_next;          /* guard: before it, nobody is looked for again */
     _Atomic uint64_t yielded_total;
     _Atomic uint32_t yields; /* there are claims that may be asked for */
-    uint32_t spare_word;
+    uint32_t asked_times;    /* guard: so often was the holder rung for it */
     uint64_t spare[9];
     char key[PQB_KEY_BYTES];
 };

@@ -56,6 +56,8 @@ static void rebook(struct pqb_books *books, unsigned index)
         claim->app = PQB_NIL;
     pqb_books_attach(books, claim);
     pqb_books_mark_busy(map, index, 1);
+    if (atomic_load(&claim->yield_after)) /* a merge brought it here, or a look was not ended */
+        atomic_store(&map->server[claim->server].yields, 1);
     if (claim->ticket > map->header.next_ticket)
         map->header.next_ticket = claim->ticket;
     if (pqb_ctl_state(ctl) == PQB_CLAIM_WAITING)
@@ -150,8 +152,6 @@ void pqb_rebuild_merged(struct pqb_books *books, unsigned from, unsigned into)
     for (unsigned i = 0; i < PQB_APPS; i++)
         if (map->app[i].taken && map->app[i].server == from)
             memset(&map->app[i], 0, sizeof map->app[i]);
-    if (atomic_load(&map->server[from].yields))
-        atomic_store(&map->server[into].yields, 1);
     memset(&map->server[from], 0, sizeof map->server[from]);
     pqb_rebuild(books);
 }

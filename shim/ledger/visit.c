@@ -26,6 +26,7 @@ enum pqb_status pqb_visit_enter(struct pqb_visit *visit, uint64_t deadline)
     books->now = pqb_now();
     books->self = PQB_NIL;
     books->corrupt = 0;
+    books->dispatched = 0;
     books->unserved = 0;
     books->wakes = 0;
     if (died) {

@@ -28,10 +28,11 @@ enum pqb_yield_answer_due {
 enum pqb_yield_answer_due pqb_yield_is_asked(const struct pqb_claim *claim,
                                              struct pqb_yield_wish *wish);
 
-/* It is not its process's only one there: as things are now, which is a guess. */
+/* Its process has another open one there. */
 int pqb_yield_has_others(const struct pqb_claim *claim);
 
-/* The answer. Who accepts gives the claim back right after. */
+/* The answer. Who accepts gives the claim back right after. Who declines, though his row says it is
+ * idle, is asked again at once if nobody is better to ask. */
 void pqb_yield_accept(const struct pqb_claim *claim, const struct pqb_yield_wish *wish,
                       uint64_t idle_ns);
 void pqb_yield_decline(const struct pqb_claim *claim);

@@ -57,7 +57,7 @@ unsigned paper_app(struct paper *paper, unsigned server, const char *label, uint
 void paper_visit(struct paper *paper)
 {
     paper->books.wakes = 0;
-    paper->books.unserved = 0;
+    paper->books.dispatched = paper->books.unserved = 0;
     paper->books.self = PQB_NIL;
     paper->books.now += 1000;
     pqb_admission_harvest(&paper->books);
@@ -125,7 +125,7 @@ void paper_set(struct paper *paper, unsigned server, const struct pqb_server_con
 void paper_rebuild(struct paper *paper)
 {
     paper->books.wakes = 0;
-    paper->books.unserved = 0;
+    paper->books.dispatched = paper->books.unserved = 0;
     pqb_rebuild(&paper->books);
 }
 
