@@ -260,6 +260,30 @@ def live(browser, scene, folder):
     assert page.text("h2") == []
 
 
+def sessions(browser, scene, folder):
+    """What the sessions do that somebody follows."""
+    scene.serve()
+    scene.hold(2, "--app", "plain")
+    page = Page(browser, scene)
+    page.until("two", lambda: len(page.rows("Holders")) == 2)
+    assert "Session" not in page.text("th"), page.text("th")
+    doing = ["idle", "idle in transaction", "active", "LISTEN", "encrypted or not understood"]
+    for session in doing:
+        scene.hold(2, "--app", "web", "--yield", "60000", "--session", session)
+    page.until("all of them", lambda: len({row[-2].rstrip("0123456789.ms") for row in page.rows("Holders")}) == 6)
+    assert {row[-2].rstrip("0123456789.ms").strip() for row in page.rows("Holders")} == {"", *doing}, page.rows("Holders")
+    assert "Session" in page.text("th") and "gave way" in page.text(".figures")[0], page.text("th")
+    assert {title.partition("; ")[2] for title in browser.execute_script(
+        "return [...document.querySelectorAll('td.session')].map(cell => cell.title)")} == {
+            "", "never gives way", "may give way when idle for 60s"}
+    page.press("Session")
+    assert page.rows("Holders")[-1][-2] == "", page.rows("Holders")
+    for width in [1280, 375]:
+        page.set_size(width, 900, "light")
+        assert page.overflow() <= 0, f"{width} pixels are {page.overflow()} too few"
+        page.shoot(folder / f"sessions-{width}.png")
+
+
 def odd(browser, scene, _):
     """Names are text, whatever is in them."""
     scene.serve()
@@ -331,7 +355,7 @@ def main():
     passed = failed = 0
     browser = open_browser()
     try:
-        for number, test in enumerate([look, live, odd, many, crowd]):
+        for number, test in enumerate([look, live, sessions, odd, many, crowd]):
             scene = Scene(number)
             try:
                 test(browser, scene, folder)
