@@ -30,14 +30,16 @@ enum pqb_level pqb_findings_level(const struct pqb_findings *findings)
 
 /* ---- counting ---- */
 
-static void count_state(struct pqb_census *census, const struct pqb_backend *backend)
+static void count_state(struct pqb_census *census, const struct pqb_case *one)
 {
+    const struct pqb_backend *backend = one->backend;
     int in_transaction = !strncmp(backend->state, "idle in transaction", 19);
     int is_idle = !strcmp(backend->state, "idle");
     census->idle += (unsigned)is_idle;
     census->in_transaction += (unsigned)in_transaction;
     census->active += !is_idle && !in_transaction && *backend->state;
     if (is_idle) {
+        census->idle_kept += one->claim && one->claim->session == PQB_SESSION_UNTOLD;
         census->idle_long += backend->state_ms >= PQB_CENSUS_IDLE_MS;
         if (backend->state_ms > census->idle_longest_ms)
             census->idle_longest_ms = backend->state_ms;
@@ -58,7 +60,7 @@ struct pqb_census pqb_census_of(const struct pqb_checkup *checkup)
         census.why[one->why]++;
         census.hidden += (unsigned)one->backend->is_hidden;
         census.nameless += one->backend->pid && !*one->backend->name;
-        count_state(&census, one->backend);
+        count_state(&census, one);
     }
     return census;
 }
@@ -202,6 +204,15 @@ static void check_limit(const struct pqb_checkup *checkup, const struct pqb_cens
     REMEDY(finding, "pqbudget set --server %.160s --limit %u", server->key, room ? room : 1);
 }
 
+/* Somebody waits, or soon will. */
+static int is_tight(const struct pqb_checkup *checkup)
+{
+    const struct pqb_health_bars bars = PQB_HEALTH_BARS;
+    const struct pqb_snapshot_server *server = pqb_checkup_server(checkup);
+    return server && (server->waiting ||
+                      (uint64_t)server->used * 100 >= (uint64_t)server->config.limit * bars.warn);
+}
+
 static void check_use(const struct pqb_checkup *checkup, struct pqb_findings *findings)
 {
     const struct pqb_health_bars bars = PQB_HEALTH_BARS;
@@ -325,7 +336,8 @@ static void check_view(const struct pqb_checkup *checkup, struct pqb_findings *f
 
 /* ---- what the connections do ---- */
 
-static void check_states(const struct pqb_census *census, struct pqb_findings *findings)
+static void check_states(const struct pqb_checkup *checkup, const struct pqb_census *census,
+                         struct pqb_findings *findings)
 {
     struct pqb_finding *finding;
     char longest[16];
@@ -351,7 +363,10 @@ static void check_states(const struct pqb_census *census, struct pqb_findings *f
                       "%u connection%s idle for more than 5 minutes, the longest for %s",
                       census->idle_long, census->idle_long == 1 ? " is" : "s are",
                       age(census->idle_longest_ms, longest));
-        REMEDY(finding, "make the pools smaller, or let them close what is idle");
+        REMEDY(finding, "make the pools smaller, or let them close what is idle%s",
+               census->idle_kept && is_tight(checkup)
+                   ? "; with PQBUDGET_YIELD=30s (pqbudget-run -y 30s) it gives way to who waits"
+                   : "");
     }
 }
 
@@ -369,7 +384,8 @@ static void tally_up(struct tally *tally, uint64_t ns)
         tally->longest_ns = ns;
 }
 
-static void check_queue(const struct pqb_checkup *checkup, struct pqb_findings *findings)
+static void check_queue(const struct pqb_checkup *checkup, const struct pqb_census *census,
+                        struct pqb_findings *findings)
 {
     const struct pqb_snapshot_server *server = pqb_checkup_server(checkup);
     struct tally waiting = {0};
@@ -392,8 +408,10 @@ static void check_queue(const struct pqb_checkup *checkup, struct pqb_findings *
         add(findings, "waiting", PQB_LEVEL_WARNING, waiting.count,
             "%u wait%s for a connection now, the longest for %s", waiting.count,
             waiting.count == 1 ? "s" : "", age((long long)(waiting.longest_ns / PQB_MS), longest));
-    REMEDY(finding, "see above who holds them idle; \"pqbudget set --limit\" makes room where the "
-                    "server has it");
+    REMEDY(finding,
+           "see above who holds them idle%s; \"pqbudget set --limit\" makes room where the "
+           "server has it",
+           census->idle_kept ? ": by \"pqbudget-run -y 30s\" (PQBUDGET_YIELD) they give way" : "");
 }
 
 static void say_claims(struct pqb_findings *findings, const struct tally *tally, const char *id,
@@ -487,8 +505,8 @@ void pqb_findings_make(const struct pqb_checkup *checkup, const struct pqb_censu
     check_outsiders(checkup, census, findings);
     check_hidden(checkup, census, findings);
     check_names(checkup, findings);
-    check_states(census, findings);
-    check_queue(checkup, findings);
+    check_states(checkup, census, findings);
+    check_queue(checkup, census, findings);
     check_claims(checkup, findings);
     sort_by_level(findings);
 }

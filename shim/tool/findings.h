@@ -27,6 +27,7 @@ struct pqb_census {
     unsigned hidden, nameless;
     unsigned idle, active, in_transaction; /* idle in one */
     unsigned idle_long, in_transaction_long;
+    unsigned idle_kept; /* idle ones of the ledger's, whose programs never give way */
     long long idle_longest_ms, in_transaction_longest_ms;
 };
 

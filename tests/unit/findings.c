@@ -82,6 +82,43 @@ Test(findings, remote_ones_are_named_and_need_room)
     cr_assert_str_eq(finding("crowded")->remedy, "pqbudget set --server db:5432 --limit 91");
 }
 
+/* Who never gives way is told that he could, where that would help. */
+Test(findings, what_is_idle_could_give_way_to_who_waits)
+{
+    static struct pqb_snapshot_claim held = {.state = PQB_CLAIM_OPEN};
+    static struct pqb_snapshot_claim waiting = {.state = PQB_CLAIM_WAITING};
+    static const char *const word = "-y 30s";
+    add(PQB_WHY_NONE, "");
+    one[0].claim = &held;
+    snprintf(backend[0].state, sizeof backend[0].state, "idle");
+    backend[0].state_ms = 400000;
+    server.used = 6;
+    find();
+    cr_expect_null(strstr(finding("idle_long")->remedy, word));
+    server.used = 7;
+    find();
+    cr_expect_not_null(strstr(finding("idle_long")->remedy, word));
+    held.session = PQB_SESSION_IDLE; /* it does already */
+    find();
+    cr_expect_null(strstr(finding("idle_long")->remedy, word));
+
+    static unsigned numbers[] = {0};
+    static unsigned char is_lost[1];
+    checkup.snapshot.claim = &waiting;
+    checkup.snapshot.claims = 1;
+    checkup.claim = numbers;
+    checkup.is_lost = is_lost;
+    checkup.alone = 1;
+    server.used = 1;
+    server.waiting = 1;
+    find();
+    cr_expect_null(strstr(finding("waiting")->remedy, word));
+    held.session = PQB_SESSION_UNTOLD;
+    find();
+    cr_expect_not_null(strstr(finding("waiting")->remedy, word));
+    cr_expect_not_null(strstr(finding("idle_long")->remedy, word));
+}
+
 /* What a pooler has is not what programs have of it. */
 Test(findings, of_a_pooler_no_limit_is_judged)
 {
