@@ -18,6 +18,10 @@ void pqb_view_json_failure(const char *path, const char *why, FILE *out);
 /* Prometheus' text format. */
 void pqb_view_metrics(const struct pqb_snapshot *snapshot, FILE *out);
 
+/* Is it known for how long the claim's session has been idle? Not while it is doing something, or
+ * nobody can tell. */
+int pqb_view_is_idle(const struct pqb_snapshot_claim *claim);
+
 /* Parts of the text. A bar of so many columns and its two brackets: `to` has room for PQB_VIEW_BAR.
  */
 #define PQB_VIEW_BAR_WIDTH 40

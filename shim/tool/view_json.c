@@ -23,7 +23,10 @@ static void write_session(struct pqb_json *json, const struct pqb_snapshot_claim
         return;
     }
     pqb_json_text(json, "session", session);
-    pqb_json_seconds(json, "idle_s", claim->idle_ns);
+    if (pqb_view_is_idle(claim))
+        pqb_json_seconds(json, "idle_s", claim->idle_ns);
+    else
+        pqb_json_null(json, "idle_s");
     if (claim->yield_ns && claim->session <= PQB_SESSION_IDLE)
         pqb_json_seconds(json, "yield_s", claim->yield_ns);
     else

@@ -87,6 +87,12 @@ static enum pqb_style style_of(enum pqb_claim_state state)
     }
 }
 
+int pqb_view_is_idle(const struct pqb_snapshot_claim *claim)
+{
+    return pqb_session_name(claim->session) &&
+           (claim->session == PQB_SESSION_IDLE || claim->session >= PQB_SESSION_PINNED);
+}
+
 /* "idle 31s"; nothing of a session that nobody follows. */
 static void print_session(struct pqb_cell *cell, const struct pqb_snapshot_claim *claim)
 {
@@ -95,10 +101,10 @@ static void print_session(struct pqb_cell *cell, const struct pqb_snapshot_claim
     if (!name)
         return;
     pqb_value_print_age(idle, sizeof idle, claim->idle_ns);
-    if (claim->session == PQB_SESSION_ACTIVE)
-        print_text(cell, name);
-    else
+    if (pqb_view_is_idle(claim))
         snprintf(cell->text, sizeof cell->text, "%s %s", name, idle);
+    else
+        print_text(cell, name);
 }
 
 static void fill_claim(const void *context, unsigned row, struct pqb_cell *cells)

@@ -45,7 +45,7 @@ static unsigned count = 1, rounds;
 static int stays_connecting, is_quiet;
 static _Atomic unsigned served;
 static uint32_t yield_ms; /* 0 = they are nobody's to ask for */
-static enum pqb_session_state session = PQB_SESSION_IDLE;
+static unsigned session = PQB_SESSION_IDLE;
 
 static const struct option longs[] = {
     {"ledger", required_argument, NULL, 'L'},
@@ -77,7 +77,7 @@ static long time_of(const char *text)
     return text && strcmp(text, "forever") ? strtol(text, NULL, 10) : FOREVER;
 }
 
-static enum pqb_session_state session_of(const char *name)
+static unsigned session_of(const char *name)
 {
     for (unsigned state = 1; state < PQB_SESSION_PINNED + PQB_SESSION_PINS; state++)
         if (pqb_session_name(state) && !strcmp(pqb_session_name(state), name))
@@ -225,9 +225,10 @@ static void answer(struct pqb_claim *claim)
 {
     struct pqb_yield_wish wish;
     pqb_yield_tell(claim, session, follower.opened_at);
-    if (!pqb_yield_is_asked(claim, &wish))
+    enum pqb_yield_answer_due due = pqb_yield_is_asked(claim, &wish);
+    if (due == PQB_YIELD_NOT_ASKED)
         return;
-    if (session == PQB_SESSION_IDLE && pqb_yield_has_others(claim)) {
+    if (due == PQB_YIELD_ASKED && session == PQB_SESSION_IDLE && pqb_yield_has_others(claim)) {
         pqb_yield_accept(claim, &wish, pqb_now() - follower.opened_at);
         pqb_claim_give(claim, PQB_END_CLOSED);
     } else {
