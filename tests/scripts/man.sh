@@ -50,11 +50,8 @@ expect "usage of pqbudget-run" "$(usage "$run" --help)" \
 expect "options of pqbudget-run" "$({ explained "$run" --help && printf '%s\n' -h --help --ledger; } | sort)" \
     "$(section man1/pqbudget-run.1 .SH OPTIONS | tags "$option" | tr -d ' ,')"
 
-# What the library reads, except for what nothing makes use of yet.
+# What the library reads.
 wanted=$(grep -ohE '"PQBUDGET[A-Z_]*"' shim/preload/settings.c | tr -d '"' | sort -u)
-others=$(find shim/preload -name '*.c' -not -name settings.c)
-# shellcheck disable=SC2086 # a list of files
-grep -q yield_ms $others || wanted=$(grep -vx PQBUDGET_YIELD <<<"$wanted")
 expect "variables of libpqbudget(7)" "$wanted" "$(section man7/libpqbudget.7 .SH ENVIRONMENT | tags 'PQBUDGET[A-Z_]*')"
 
 for page in "$pages"/man*/*; do
