@@ -13,6 +13,7 @@ enum tally {
     TAKEN_OVER,
     EXECUTED,
     LEFT_OPEN,
+    GAVE_WAY,
     TALLIES
 };
 

@@ -266,7 +266,7 @@ static int query_libpq(struct link *link, const char *text)
 
 void link_begin(struct link *link, const struct link_way *way)
 {
-    *link = (struct link){.way = *way, .fd = -1};
+    *link = (struct link){.way = *way, .by = getpid(), .fd = -1};
     if (way->is_libpq)
         begin_libpq(link);
     else
@@ -289,6 +289,14 @@ int link_fd(const struct link *link)
 int link_query(struct link *link, const char *text)
 {
     return link->way.is_libpq ? query_libpq(link, text) : query_plain(link, text);
+}
+
+int link_gave_way(const struct link *link)
+{
+    /* libpq forgets the error that comes before the end. */
+    return link->by == getpid() && getenv("PQBUDGET_YIELD") &&
+           (strstr(link->why, "57P05") ||
+            (link->way.is_libpq && strstr(link->why, "closed the connection unexpectedly")));
 }
 
 static void put_over(int fd, int by_hand)

@@ -23,6 +23,7 @@ struct link_way {
 struct link {
     struct link_way way;
     enum link_phase phase;
+    pid_t by;     /* who began it */
     int fd;       /* a plain one's; else -1 */
     PGconn *conn; /* libpq's; else NULL */
     short events; /* what it waits for, without blocking */
@@ -40,6 +41,10 @@ int link_fd(const struct link *link);
 
 /* Asks a query and hears the answer. 0 if the connection is broken. */
 int link_query(struct link *link, const char *text);
+
+/* The query failed since the connection has given way: as far as a program can tell, its server
+ * ended it for being idle. */
+int link_gave_way(const struct link *link);
 
 /* Closes, by one of the roads. A copy of a parent's is closed by those that don't say goodbye. */
 #define LINK_ROADS 8

@@ -133,8 +133,13 @@ static void use(struct link *link)
         return;
     doing("querying");
     snprintf(text, sizeof text, "select pg_sleep(%.3f)", draw(4) ? 0.0 : (double)draw(50) / 1e3);
-    if (!link_query(link, text))
+    if (link_query(link, text))
+        return;
+    if (link_gave_way(link))
+        add(GAVE_WAY);
+    else
         find("error of pid %d in a query: %s", (int)getpid(), link->why);
+    link_close(link, (unsigned)draw(LINK_ROADS));
 }
 
 /* ---- what it does ---- */
@@ -178,6 +183,7 @@ static void hold_a_while(void)
 
 static void act_block(void)
 {
+    use(&kept[draw(KEPT)]); /* one that it left alone for a while */
     struct link *link = open_one();
     if (link)
         use(link);

@@ -47,7 +47,8 @@ static const char *const tally_names[TALLIES] = {"opened by plain sockets",
                                                  "children forked",
                                                  "taken over by a child",
                                                  "execs",
-                                                 "exits without closing"};
+                                                 "exits without closing",
+                                                 "found given way"};
 
 static struct pqb_ledger ledger;
 static struct pqb_region *region;
@@ -166,6 +167,8 @@ static void start_client(const char *what)
     crowd_enter();
     snprintf(slot, sizeof slot, "%u", crowd_slot);
     snprintf(generation, sizeof generation, "%u", crowd_generation);
+    if (crowd_slot % 2)
+        setenv("PQBUDGET_YIELD", "5ms", 1);
     execl(client, "client", crowd->folder, slot, generation, what, (char *)0);
     crowd_leave();
 }
@@ -393,12 +396,18 @@ static void check_capacity(void)
     end_all();
 }
 
+static unsigned long long given_way(void)
+{
+    return atomic_load(&region->map->server[0].yielded_total);
+}
+
 static void report(uint64_t start)
 {
     printf("  %-34s %.1f s\n", "time", (double)(pqb_now() - start) / 1e9);
     printf("  %-34s %lu\n", "deaths", deaths);
     for (unsigned i = 0; i < TALLIES; i++)
         printf("  %-34s %llu\n", tally_names[i], (unsigned long long)atomic_load(&board->tally[i]));
+    printf("  %-34s %llu\n", "gave way", given_way());
     printf("  %-34s %llu\n", "samples", (unsigned long long)samples);
     printf("  %-34s %.3f s\n", "longest idle slot with a waiter", (double)watch.longest / 1e9);
     printf("  %-34s %llu of %u\n", "most connections seen", (unsigned long long)most, limit);
@@ -440,6 +449,8 @@ int main(int count, char **arguments)
     check_books();
     check_capacity();
     check_books();
+    if (!given_way())
+        find("error: nobody gave way");
     report(start);
     int status = crowd_verdict(kinds);
     support_ledger_end(&ledger);
