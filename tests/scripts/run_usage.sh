@@ -56,7 +56,9 @@ for shell in "${shells[@]}"; do
     says "limit 85 for a server that is new; waiting up to 8s; ledger $PQBUDGET_LEDGER"
     gives 0 "PQBUDGET_APP=my app PQBUDGET_LEDGER=test.$$.2 PQBUDGET_LIMIT=010 PQBUDGET_PER_PROCESS=3 \
 PQBUDGET_WAIT=500ms PQBUDGET_YIELD=30s" -n 010 -p3 -w 500ms -y 30s -a 'my app' -L "test.$$.2" -- sh -c "$settings"
-    says "limit 010 .*500ms; 3 for a process; app my app; ledger test.$$.2"
+    says "limit 010 .*500ms; 3 for a process; giving way when idle for 30s; app my app; ledger test.$$.2"
+    gives 0 off -n5 -y off sh -c 'echo "$PQBUDGET_YIELD"'
+    says "limit 5 .*; waiting up to 8s; ledger $PQBUDGET_LEDGER"
     gives 0 "PQBUDGET_LEDGER=/tmp/x y PQBUDGET_LIMIT=none PQBUDGET_WAIT=inf PQBUDGET_YIELD=off" \
         -n none -w inf -y off -L '/tmp/x y' -q sh -c "$settings"
     expect "what -q says" "" "$(cat "$temp/err")"
