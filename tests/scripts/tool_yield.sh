@@ -46,12 +46,12 @@ of_later() {
 }
 wait_until "status.json has sessions" of_later
 
-# Nobody gives way unless somebody waits; then one who can, and it is told for whom.
+# Nobody gives way unless somebody waits; then one who can, and it is told for whom, whatever his name is.
 accepts metrics
 grep -q '^pqbudget_yielded_total{.*} 0$' "$temp/out" || fail "metrics: $(cat "$temp/out")"
 hold 2 --app pool --yield 1
 accepts set --server "$server" --limit 10
-start --app late --wait forever
+start --app $'la\033te' --wait forever
 wait_until "somebody gave way" happened
 wait_until "it is granted" said $((${#pids[@]} - 1)) "holding 1"
 accepts events --json
@@ -61,7 +61,7 @@ python3 -c 'import json, sys
 e = json.load(open(sys.argv[1]))
 assert list(e) == ["number", "time", "event", "server", "app", "pid", "idle_s", "for_pid", "for_app"], "keys"
 assert (e["server"], e["app"], e["pid"], e["for_app"], e["for_pid"]) == (
-    sys.argv[2], "pool", int(sys.argv[3]), "late", int(sys.argv[4])), "who"
+    sys.argv[2], "pool", int(sys.argv[3]), "la\x1bte", int(sys.argv[4])), "who"
 assert e["idle_s"] > 0, "idle"' "$temp/yielded" "$server" "${pids[-2]}" "${pids[-1]}" 2>"$temp/err" ||
     fail "$(tail -n 1 "$temp/err"): $(cat "$temp/yielded")"
 expect_state 's["yielded_total"] == 1 and s["used"] == 10'
@@ -70,4 +70,4 @@ shows '^  granted .*, died [0-9]+, gave way 1$'
 accepts metrics
 shows '^pqbudget_yielded_total\{.*\} 1$'
 accepts events
-shows "  yielded     $server  pool  pid ${pids[-2]}  gave way to late \(pid ${pids[-1]}\) after [0-9]+\.[0-9] s idle$"
+shows "  yielded     $server  pool  pid ${pids[-2]}  gave way to la\?te \(pid ${pids[-1]}\) after [0-9]+\.[0-9] s idle$"
