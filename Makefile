@@ -11,7 +11,7 @@ LDFLAGS ?=
 # Says what is missing and installs it; DEPS=true trusts what is there.
 DEPS ?= scripts/deps
 
-FLAVOURS := release debug asan ubsan tsan
+FLAVOURS := release debug asan tsan
 
 PQB_CPPFLAGS := -D_GNU_SOURCE -Ishim -Itests
 PQB_CFLAGS := -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -29,8 +29,7 @@ endif
 CFLAGS_release := -O2 -g -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2
 CFLAGS_debug := -O0 -g3
 # The sanitizers check more than _FORTIFY_SOURCE does, and its wrappers would hide calls from them.
-CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address
-CFLAGS_ubsan := -O1 -g -fno-omit-frame-pointer -fsanitize=undefined -fno-sanitize-recover=all
+CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
 
 # The preload lacks nothing that libc doesn't have; of the sanitizers, their run-time.
@@ -90,7 +89,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-ubsan check-tsan check-clients check-page model fuzz \
+.PHONY: all debug demo check check-unit check-asan check-tsan check-clients check-page model fuzz \
 	bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
 	deps-fuzz deps-lint deps-model deps-page FORCE
 
@@ -226,11 +225,8 @@ check: $(release_TESTS) build/debug/libpqbudget.so | deps-check ## Every quick t
 check-unit: $(release_TESTS) | deps-check ## The unit tests and the tests of the scripts
 	@scripts/check release unit scripts
 
-check-asan: $(asan_TESTS) | deps-check ## The C tests under AddressSanitizer and LeakSanitizer
+check-asan: $(asan_TESTS) | deps-check ## The C tests under Address-, Leak- and UndefinedBehaviorSanitizer
 	@scripts/check asan unit integration
-
-check-ubsan: $(ubsan_TESTS) | deps-check ## The C tests under UndefinedBehaviorSanitizer
-	@scripts/check ubsan unit integration
 
 check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
 	@scripts/check tsan race
