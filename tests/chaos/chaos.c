@@ -6,7 +6,7 @@
  * The master starts workers, and stops and kills them at random points; often on purpose whoever
  * is inside the ledger's guard. A worker claims, holds, forks children that keep or close their
  * copies, execs itself, becomes a daemon, closes all its descriptors, leaves waits by siglongjmp,
- * uses threads and the bell, lets grants lie, and steers.
+ * uses threads and the bell, lets grants lie, gives way or does not, and steers.
  *
  *  never over   The judge is a server made of a Unix socket, and knows nothing of the ledger: a
  * holder is connected to it from its grant until it gives back, which it does only when the judge
@@ -28,6 +28,7 @@
 #include "ledger/steer.h"
 #include "ledger/tick.h"
 #include "ledger/wait.h"
+#include "ledger/yield.h"
 #include "support/audit.h"
 #include "support/support.h"
 
@@ -88,6 +89,11 @@ enum tally {
     LOST_OPENS,
     EXITS,
     GIVEN_BY_CHILD,
+    YIELDED,
+    DECLINED,
+    ASKED_IN_VAIN,
+    UNANSWERED,
+    DIED_YIELDING,
     TALLIES
 };
 
@@ -105,7 +111,12 @@ static const char *const tally_names[TALLIES] = {"grants",
                                                  "changes of configuration",
                                                  "claims lost while connecting",
                                                  "exits without giving back",
-                                                 "given back by a child"};
+                                                 "given back by a child",
+                                                 "gave way",
+                                                 "asked to, and declined",
+                                                 "asked for nobody any more",
+                                                 "asked to, and did not answer",
+                                                 "died giving way"};
 
 struct shared {
     _Atomic uint32_t ending;
@@ -569,12 +580,21 @@ static void hold_a_while(void)
         nap_us(draw(80000));
 }
 
+/* Nobody answers for it, unless this process happens to give way with others. */
+static void offer_and_be_deaf(const struct held *held)
+{
+    if (is_held(held) && !draw(4))
+        pqb_yield_offer(&held->claim, 1 + (uint32_t)draw(20));
+}
+
 static void act_claim(void)
 {
     unsigned wanted = 1 + (unsigned)draw(HELD);
     for (unsigned i = 0; i < wanted; i++)
         if (!is_held(&mine[i]))
             acquire(&mine[i], (unsigned)draw(SERVERS), (long long)draw(draw(8) ? 400 : 3000));
+    for (unsigned i = 0; i < HELD; i++)
+        offer_and_be_deaf(&mine[i]);
     hold_a_while();
     for (unsigned i = 0; i < HELD; i++)
         if (draw(8)) /* now and then it goes on holding it */
@@ -850,6 +870,94 @@ static void act_bell(void)
     }
 }
 
+static _Noreturn void die(void)
+{
+    atomic_store(&shared->person[my_slot].doomed_at, pqb_now());
+    for (;;)
+        kill(getpid(), SIGKILL);
+}
+
+/* One who was asked: gives way, says no, does not answer, or dies over it. */
+static void answer(struct held *held, const struct pqb_yield_wish *wish)
+{
+    switch (draw(8)) {
+    case 0:
+        add(UNANSWERED);
+        return;
+    case 1:
+        add(DECLINED);
+        pqb_yield_tell(&held->claim, PQB_SESSION_ACTIVE, pqb_now());
+        pqb_yield_decline(&held->claim);
+        return;
+    case 2:
+        add(DECLINED);
+        pqb_yield_decline(&held->claim); /* though it is idle */
+        return;
+    case 3:
+        if (draw(2))
+            break;
+        add(DIED_YIELDING);
+        if (draw(2))
+            pqb_yield_accept(&held->claim, wish, PQB_MS);
+        die();
+    default:
+        break;
+    }
+    if (!pqb_yield_has_others(&held->claim)) {
+        add(DECLINED);
+        pqb_yield_decline(&held->claim);
+        return;
+    }
+    pqb_yield_accept(&held->claim, wish, PQB_MS);
+    add(YIELDED);
+    give(held);
+}
+
+/* What who is rung does: brings all his rows up to date, then answers. */
+static void look_who_is_asked(struct held *held, unsigned count, uint64_t idle_since)
+{
+    struct pqb_yield_wish wish;
+    for (unsigned i = 0; i < count; i++)
+        if (is_held(&held[i]))
+            pqb_yield_tell(&held[i].claim,
+                           draw(6) ? PQB_SESSION_IDLE : 1 + (unsigned)draw(PQB_SESSION_PINNED + 9),
+                           idle_since);
+    for (unsigned i = 0; i < count; i++) {
+        if (!is_held(&held[i]))
+            continue;
+        enum pqb_yield_answer_due due = pqb_yield_is_asked(&held[i].claim, &wish);
+        if (due == PQB_YIELD_ASKED)
+            answer(&held[i], &wish);
+        else if (due == PQB_YIELD_IN_VAIN) {
+            add(ASKED_IN_VAIN);
+            pqb_yield_decline(&held[i].claim);
+        }
+    }
+}
+
+/* Holds several, leaves them idle, and gives way. */
+static void act_yield(void)
+{
+    struct held held[3];
+    unsigned server = (unsigned)draw(SERVERS), count = 0;
+    for (unsigned i = 0; i < 3; i++) {
+        acquire(&held[i], server, 200);
+        count += is_held(&held[i]) ? 1 : 0;
+        if (is_held(&held[i]))
+            pqb_yield_offer(&held[i].claim, 1 + (uint32_t)draw(5));
+    }
+    uint64_t since = pqb_now(), until = since + draw(200) * PQB_MS;
+    struct pqb_region *region = atomic_load(&ledger.region);
+    while (count > 1 && pqb_now() < until && !atomic_load(&shared->ending)) {
+        _Atomic uint32_t *bell = pqb_wait_bell(region);
+        uint32_t seen = atomic_load(bell);
+        look_who_is_asked(held, 3, since);
+        pqb_futex_wait(bell, seen, pqb_now() + 20 * PQB_MS, 1);
+    }
+    for (unsigned i = 0; i < 3; i++)
+        give(&held[i]);
+}
+
 /* Asks and does not look. */
 static void act_lie(void)
 {
@@ -937,6 +1045,10 @@ static _Noreturn void worker_loop(void)
             break;
         case 14:
             act_steer();
+            break;
+        case 16:
+        case 17:
+            act_yield();
             break;
         case 15:
             if (draw(4))
@@ -1439,6 +1551,19 @@ static void check_capacity(struct pqb_region *region, unsigned server)
         pqb_claim_give(&claim[--got], PQB_END_CLOSED);
 }
 
+/* Each of them is counted before it is given back. */
+static void check_yields(struct pqb_region *region)
+{
+    uint64_t counted = 0, given = atomic_load(&shared->tally[YIELDED]);
+    for (unsigned i = 0; i < PQB_SERVERS; i++)
+        counted += atomic_load(&region->map->server[i].yielded_total);
+    if (counted < given)
+        find("lost: %llu gave way, %llu are counted", (unsigned long long)given,
+             (unsigned long long)counted);
+    if (!given && deaths_wanted >= 500)
+        find("nobody gave way");
+}
+
 static void check_nothing_lost(struct pqb_region *region)
 {
     unsigned used = 0, waiting = 0;
@@ -1608,6 +1733,7 @@ int main(int count, char **arguments)
     end_everybody();
     support_reap(observer_pid);
     check_nothing_lost(region);
+    check_yields(region);
     support_kill(judge_pid);
     if (support_descriptors() > descriptors + PQB_LIFE_POOL + 3)
         find("lost: %u descriptors became %u", descriptors, support_descriptors());

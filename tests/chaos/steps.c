@@ -22,6 +22,7 @@
 #include "ledger/tick.h"
 #include "ledger/visit.h"
 #include "ledger/wait.h"
+#include "ledger/yield.h"
 #include "support/audit.h"
 #include "support/support.h"
 
@@ -409,6 +410,67 @@ static void slack_of_one(void)
     with_backend();
 }
 
+/* ---- giving way ---- */
+
+static void offer(const struct pqb_claim *claim)
+{
+    pqb_yield_offer(claim, 1);
+    pqb_yield_tell(claim, PQB_SESSION_IDLE, pqb_now() - PQB_SECOND);
+}
+
+/* They do not answer. */
+static void idle_living(void)
+{
+    living(5);
+    for (unsigned i = 0; i < 3; i++)
+        offer(&mine[i]);
+}
+
+static void child_opens_two(void)
+{
+    struct pqb_claim_request request = request_for("a");
+    child_opens();
+    must(!pqb_wait_submit(&ledger, &request, &theirs[1], NULL) && !pqb_claim_take(&theirs[1]) &&
+             !pqb_claim_open(&theirs[1], &nobody),
+         "the child's second");
+}
+
+static void child_offers(void)
+{
+    child_opens_two();
+    offer(&theirs[0]);
+    pqb_yield_offer(&theirs[1], 3600000);
+}
+
+/* Asks the child. */
+static void two_more_ask(void)
+{
+    two_more();
+    act_tick();
+    must(atomic_load(&map->server[0].asked) != 0, "the child is not asked");
+}
+
+static void act_offer(void)
+{
+    offer(&theirs[0]);
+}
+
+static void act_give_way(void)
+{
+    struct pqb_yield_wish wish;
+    if (pqb_yield_is_asked(&theirs[0], &wish) != PQB_YIELD_ASKED ||
+        !pqb_yield_has_others(&theirs[0]))
+        return;
+    pqb_yield_accept(&theirs[0], &wish, PQB_SECOND);
+    pqb_claim_give(&theirs[0], PQB_END_CLOSED);
+}
+
+static void act_decline(void)
+{
+    pqb_yield_tell(&theirs[0], PQB_SESSION_ACTIVE, pqb_now());
+    pqb_yield_decline(&theirs[0]);
+}
+
 /* As somebody leaves it who dies inside the guard, only worse. */
 static void wreck(void)
 {
@@ -464,6 +526,10 @@ static const struct operation operations[] = {
     {"set, a lower limit", five_living, nothing, nothing, act_lower, {3, 2}, 0},
     {"set, merges two servers", two_servers, nothing, nothing, act_merge, {3, 3}, 0},
     {"learn an alias", one_living, nothing, nothing, act_learn, {3, 3}, 0},
+    {"tick, asks for an idle one", idle_living, nothing, nothing, act_tick, {3, 3}, 0},
+    {"offer to give way", one_living, child_opens_two, two_more, act_offer, {3, 3}, 0},
+    {"give way", one_living, child_offers, two_more_ask, act_give_way, {3, 3}, 0},
+    {"decline to", one_living, child_offers, two_more_ask, act_decline, {3, 3}, 0},
     {"rebuild", wreck, nothing, nothing, act_tick, {3, 3}, 0},
 };
 
