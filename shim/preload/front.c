@@ -1,8 +1,10 @@
 #include "preload/front.h"
 
 #include "ledger/os.h"
+#include "ledger/yield.h"
 #include "preload/budget.h"
 #include "preload/connection.h"
+#include "preload/giving.h"
 #include "preload/log.h"
 #include "preload/order.h"
 #include "preload/settings.h"
@@ -95,9 +97,11 @@ static void opened(struct pqb_connection *connection)
                     connection->server);
         else
             pqb_budget_learn(&connection->claim, connection->server, &peer, claim_peer.backend_pid);
-        if (pqb_settings()->yield_ms != PQB_YIELD_OFF && is_plain(pq, conn)) {
+        if (pqb_giving_is_on() && is_plain(pq, conn)) {
             connection->is_followed = 1;
             pqb_side_follow(connection, pq->PQsocket(conn));
+        } else if (pqb_giving_is_on()) {
+            pqb_yield_tell(&connection->claim, PQB_SESSION_UNSEEN, pqb_now());
         }
     }
     errno = saved;

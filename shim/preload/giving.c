@@ -42,9 +42,8 @@ static unsigned state_of(const struct pqb_session *session)
     if (session->server.is_over || session->client.is_over)
         return PQB_SESSION_UNSEEN;
     if (!pqb_session_is_idle(session))
-        return session->server.ready == 'T' || session->server.ready == 'E'
-                   ? PQB_SESSION_TRANSACTION
-                   : PQB_SESSION_ACTIVE;
+        return pqb_session_is_in_transaction(session) ? PQB_SESSION_TRANSACTION
+                                                      : PQB_SESSION_ACTIVE;
     return pin ? (unsigned)PQB_SESSION_PINNED + pin : (unsigned)PQB_SESSION_IDLE;
 }
 

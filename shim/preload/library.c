@@ -60,7 +60,8 @@ static void fill_in(struct pqb_libpq *pq, void *handle, const struct function *f
     }
 }
 
-/* Whether it has what cannot be done without: all that must be asked, and a beginning and an end. */
+/* Whether it has what cannot be done without: all that must be asked, and a beginning and an end.
+ */
 static int is_whole(const struct pqb_libpq *pq)
 {
 #define IS_THERE(result, name, parameters, arguments) &&pq->name

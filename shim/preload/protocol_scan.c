@@ -216,9 +216,9 @@ unsigned pqb_protocol_scan(struct pqb_scan *scan, const void *bytes, size_t leng
     return seen;
 }
 
-int pqb_protocol_scan_is_idle(const struct pqb_scan *scan)
+int pqb_protocol_scan_is_ready(const struct pqb_scan *scan)
 {
-    return scan->ready == 'I' && !scan->left && !scan->had && !scan->is_over;
+    return scan->ready && !scan->left && !scan->had && !scan->is_over;
 }
 
 /* ---- what a client writes ---- */

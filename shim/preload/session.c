@@ -5,12 +5,23 @@ struct pqb_session pqb_session_begun(void)
     return (struct pqb_session){.server = {.ready = 'I', .is_started = 1, .answered = 1}};
 }
 
-int pqb_session_is_idle(const struct pqb_session *session)
+/* The server has answered all that it was asked, and waits for the client. */
+static int is_at_rest(const struct pqb_session *session)
 {
     /* The first ReadyForQuery, the login's, nobody asks for. */
-    return pqb_protocol_scan_is_idle(&session->server) &&
+    return pqb_protocol_scan_is_ready(&session->server) &&
            pqb_protocol_scan_out_is_settled(&session->client) &&
            session->server.answered == session->client.asked + 1;
+}
+
+int pqb_session_is_idle(const struct pqb_session *session)
+{
+    return session->server.ready == 'I' && is_at_rest(session);
+}
+
+int pqb_session_is_in_transaction(const struct pqb_session *session)
+{
+    return session->server.ready != 'I' && is_at_rest(session);
 }
 
 enum pqb_pin pqb_session_pin(const struct pqb_session *session)

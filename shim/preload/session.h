@@ -39,6 +39,9 @@ static inline unsigned pqb_session_read(struct pqb_session *session, const void 
  * comes unasked (a notice, a parameter's new value) changes nothing once it is there whole. */
 int pqb_session_is_idle(const struct pqb_session *session);
 
+/* The same, in a transaction, or in one that has failed. */
+int pqb_session_is_in_transaction(const struct pqb_session *session);
+
 /* Why it must stay though it is idle; for good, since nobody sees whether what would undo it did.
  */
 enum pqb_pin pqb_session_pin(const struct pqb_session *session);

@@ -2,6 +2,7 @@
 
 #include "conninfo/server.h"
 #include "ledger/wait.h"
+#include "ledger/yield.h"
 #include "preload/connection.h"
 #include "preload/descriptor.h"
 #include "preload/flow.h"
@@ -9,6 +10,7 @@
 #include "preload/libc.h"
 #include "preload/log.h"
 #include "preload/peer.h"
+#include "preload/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -222,6 +224,8 @@ void pqb_socket_veil(struct pqb_socket *socket)
     if (socket->own_claim.region && pqb_claim_open(&socket->own_claim, &unknown))
         pqb_log(PQB_LOG_INFO, "the ledger was given up while this process connected to %s",
                 socket->server);
+    if (pqb_settings()->yield_ms != PQB_YIELD_OFF)
+        pqb_yield_tell(&socket->own_claim, PQB_SESSION_UNSEEN, pqb_now());
 }
 
 /* What comes after the first packet has been sent. */

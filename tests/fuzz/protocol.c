@@ -140,7 +140,7 @@ static void check_server(const uint8_t *data, size_t size, uint8_t cuts)
     MUST(!memcmp(whole.sqlstate, cut.sqlstate, sizeof whole.sqlstate));
     MUST(!strcmp(whole.application_name, cut.application_name));
     MUST(strlen(whole.application_name) < PQB_SCAN_NAME_BYTES && !whole.sqlstate[5]);
-    MUST(!pqb_protocol_scan_is_idle(&whole) || !whole.is_over);
+    MUST(!pqb_protocol_scan_is_ready(&whole) || !whole.is_over);
 }
 
 static void check_client(const uint8_t *data, size_t size, uint8_t cuts)

@@ -240,22 +240,22 @@ Test(protocol, reads_what_the_server_says)
     cr_expect_str_eq(wire.scan.application_name, "first");
     cr_expect_eq(wire.scan.ready, 'I');
     cr_expect_eq(wire.scan.backend_pid, atoi(ask(&wire, "SELECT pg_backend_pid()")));
-    cr_expect(pqb_protocol_scan_is_idle(&wire.scan));
+    cr_expect(pqb_protocol_scan_is_ready(&wire.scan));
 
     ask(&wire, "SET application_name = second");
     cr_expect_str_eq(wire.scan.application_name, "second");
     cr_expect(wire.seen & PQB_SEEN_NAME);
     ask(&wire, "BEGIN");
     cr_expect_eq(wire.scan.ready, 'T');
-    cr_expect_not(pqb_protocol_scan_is_idle(&wire.scan));
+    cr_expect(pqb_protocol_scan_is_ready(&wire.scan));
     ask(&wire, "SELECT nothing");
     cr_expect_eq(wire.scan.ready, 'E');
     cr_expect_eq(wire.seen, PQB_SEEN_READY);
     ask(&wire, "ROLLBACK");
-    cr_expect(pqb_protocol_scan_is_idle(&wire.scan));
+    cr_expect(pqb_protocol_scan_is_ready(&wire.scan));
     cr_expect_str_eq(ask(&wire, "SELECT length(repeat('x', 20000)), repeat('x', 20000)"), "20000");
     cr_expect_str_eq(ask(&wire, "DO $$ BEGIN RAISE NOTICE 'hello'; END $$"), "");
-    cr_expect(pqb_protocol_scan_is_idle(&wire.scan));
+    cr_expect(pqb_protocol_scan_is_ready(&wire.scan));
     close_wire(&wire);
 }
 
@@ -282,7 +282,7 @@ Test(protocol, reads_the_answers_to_requests)
     cr_expect_eq(wire.length, 1);
     say(&wire, message, message_of(message, USER));
     hear_until(&wire, PQB_SEEN_READY);
-    cr_expect(pqb_protocol_scan_is_idle(&wire.scan));
+    cr_expect(pqb_protocol_scan_is_ready(&wire.scan));
     close_wire(&wire);
 
     /* A server that was built with it says yes over TCP, with or without a keytab. */

@@ -44,19 +44,19 @@ Test(protocol_scan, reads_a_login)
     cr_expect_eq(scan.backend_pid, 0x1001);
     cr_expect_str_eq(scan.application_name, "psql");
     cr_expect_eq(scan.ready, 'I');
-    cr_expect(pqb_protocol_scan_is_idle(&scan));
+    cr_expect(pqb_protocol_scan_is_ready(&scan));
 }
 
 Test(protocol_scan, says_when_the_server_waits)
 {
     static struct stream stream;
     struct pqb_scan scan = {0};
-    cr_expect_not(pqb_protocol_scan_is_idle(&scan));
+    cr_expect_not(pqb_protocol_scan_is_ready(&scan));
     add_login(&stream);
     add_query(&stream);
     cr_expect(scan_whole(&scan, &stream) & PQB_SEEN_READY);
     cr_expect_eq(scan.ready, 'T');
-    cr_expect_not(pqb_protocol_scan_is_idle(&scan));
+    cr_expect(pqb_protocol_scan_is_ready(&scan));
 
     stream.length = 0;
     add_message(&stream, 'C', BYTES("COMMIT\0"));
@@ -65,7 +65,7 @@ Test(protocol_scan, says_when_the_server_waits)
     stream.length = 0;
     add_message(&stream, 'Z', BYTES("I"));
     cr_expect_eq(scan_whole(&scan, &stream), PQB_SEEN_READY);
-    cr_expect(pqb_protocol_scan_is_idle(&scan));
+    cr_expect(pqb_protocol_scan_is_ready(&scan));
 
     /* What comes unasked, once it is all there. */
     stream.length = 0;
@@ -75,10 +75,10 @@ Test(protocol_scan, says_when_the_server_waits)
     for (size_t i = 0; i < stream.length - 1; i++) {
         cr_expect_eq(pqb_protocol_scan(&scan, stream.bytes + i, 1), 0);
         int is_between = i + 1 == 5 + 9 || i + 1 == 5 + 9 + 5 + 13;
-        cr_expect_eq(pqb_protocol_scan_is_idle(&scan), is_between, "at %zu", i);
+        cr_expect_eq(pqb_protocol_scan_is_ready(&scan), is_between, "at %zu", i);
     }
     cr_expect_eq(pqb_protocol_scan(&scan, stream.bytes + stream.length - 1, 1), 0);
-    cr_expect(pqb_protocol_scan_is_idle(&scan));
+    cr_expect(pqb_protocol_scan_is_ready(&scan));
 }
 
 Test(protocol_scan, reads_answers_to_requests)
@@ -185,9 +185,9 @@ Test(protocol_scan, gives_up_what_makes_no_sense)
         struct pqb_scan scan = {.ready = 'I'};
         cr_expect_eq(pqb_protocol_scan(&scan, rows[i].bytes, rows[i].length), PQB_SEEN_LOST,
                      "row %u", i);
-        cr_expect_not(pqb_protocol_scan_is_idle(&scan));
+        cr_expect_not(pqb_protocol_scan_is_ready(&scan));
         cr_expect_eq(pqb_protocol_scan(&scan, BYTES("Z\0\0\0\5I")), 0, "row %u", i);
-        cr_expect_not(pqb_protocol_scan_is_idle(&scan));
+        cr_expect_not(pqb_protocol_scan_is_ready(&scan));
     }
     struct pqb_scan scan = {0};
     cr_expect_eq(pqb_protocol_scan(&scan, BYTES("D\100\0\0\3")), 0);
@@ -327,10 +327,10 @@ Test(protocol_scan, sees_the_same_however_it_is_cut)
                       !strcmp(whole.sqlstate, cut.sqlstate) &&
                       !strcmp(whole.application_name, cut.application_name),
                   "round %u", round);
-        cr_assert_eq(pqb_protocol_scan_is_idle(&whole), pqb_protocol_scan_is_idle(&cut));
+        cr_assert_eq(pqb_protocol_scan_is_ready(&whole), pqb_protocol_scan_is_ready(&cut));
         for (unsigned i = 0; i < 9; i++)
             ends[i] += (seen >> i) & 1;
-        ends[9] += (unsigned)pqb_protocol_scan_is_idle(&whole);
+        ends[9] += (unsigned)pqb_protocol_scan_is_ready(&whole);
     }
     /* All of it has happened. */
     for (unsigned i = 3; i < 10; i++)

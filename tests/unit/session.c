@@ -11,7 +11,8 @@ TestSuite(session, .timeout = 60);
 #define LOGIN "<R\0\0\0\0", "<Sapplication_name~psql~", "<K12345678", "<ZI"
 
 /* "<ZI" is ReadyForQuery I from the server, ">QBEGIN~" a Query from the client, ~ a zero byte; "="
- * stands where the session could give way, "P" where it is idle and pinned. */
+ * stands where the session could give way, "P" where it is idle and pinned, "T" where it is idle in
+ * a transaction. */
 typedef const char *const conversation[48];
 
 static void add_line(struct stream *stream, const char *line)
@@ -44,6 +45,7 @@ static void expect_state(const struct pqb_session *session, const char *const *l
     int is_idle = *next == '=' || *next == 'P';
     cr_assert_eq(pqb_session_is_idle(session), is_idle, "behind '%s'", *line);
     cr_assert_eq(pqb_session_can_give_way(session), *next == '=', "behind '%s'", *line);
+    cr_assert_eq(pqb_session_is_in_transaction(session), *next == 'T', "behind '%s'", *line);
 }
 
 /* With each message cut in three, at each place. */
@@ -52,7 +54,7 @@ static void run(conversation lines)
     static struct stream stream;
     struct pqb_session session = {0};
     for (const char *const *line = lines; *line; line++) {
-        if (**line == '=' || **line == 'P')
+        if (strchr("=PT", **line))
             continue;
         stream.length = 0;
         add_line(&stream, *line);
@@ -87,8 +89,8 @@ Test(session, is_idle_between_queries)
 
 Test(session, is_not_idle_in_a_transaction)
 {
-    run((conversation){LOGIN, "=", ">QBEGIN~", "<CBEGIN~", "<ZT", ">Qbad~", "<ESERROR~~", "<ZE",
-                       ">QROLLBACK~", "<CROLLBACK~", "<ZI", "="});
+    run((conversation){LOGIN, "=", ">QBEGIN~", "<CBEGIN~", "<ZT", "T", ">Qbad~", "<ESERROR~~",
+                       "<ZE", "T", ">QROLLBACK~", "<CROLLBACK~", "<ZI", "="});
 }
 
 Test(session, counts_what_was_asked_in_a_pipeline)
@@ -155,8 +157,8 @@ Test(session, is_pinned_for_good)
     /* A function said LISTEN; and whoever has said more than one thing had a first. */
     run((conversation){LOGIN, "=", "<A1234c~p~", "P"});
     /* Asked for, it counts, whatever comes of it. */
-    run((conversation){LOGIN, "=", ">QBEGIN;SET x=1~", "<C~", "<C~", "<ZT", ">QROLLBACK~", "<C~",
-                       "<ZI", "P"});
+    run((conversation){LOGIN, "=", ">QBEGIN;SET x=1~", "<C~", "<C~", "<ZT", "T", ">QROLLBACK~",
+                       "<C~", "<ZI", "P"});
 }
 
 static enum pqb_pin pin_behind(const char *line)
