@@ -238,7 +238,7 @@ def of_programs(folder):
     expect_run(GIVES_WAY, "psql", "-X", "-c", r"\copy t to '%s/rows'" % folder, "-c", r"\copy t from '%s/rows'" % folder)
     expect_run(BUSY, "psql", "-X", "-c", "BEGIN")
     expect_run("idle, but SET", "psql", "-X", "-c", "SET work_mem = '8MB'")
-    expect_run("idle, but a DO block or a function call", "psql", "-X", "-c", "DO 'BEGIN END'")
+    expect_run("idle, but DO, or a function by its number", "psql", "-X", "-c", "DO 'BEGIN END'")
     expect_run("idle, but a cursor WITH HOLD", "psql", "-X", "-c", "DECLARE c CURSOR WITH HOLD FOR SELECT 1")
     run("pgbench", "-i", "-q")
     for mode in "simple", "extended", "prepared":
