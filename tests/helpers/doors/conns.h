@@ -17,6 +17,6 @@ void conns_report(PGconn *conn);
 int conns_ask(PGconn *conn, const char *query, char *answer, unsigned capacity);
 
 extern const struct stage_step opening_steps[], lasting_steps[], aside_steps[], null_steps[],
-    family_steps[], crowd_steps[], signal_steps[], manner_steps[], twin_steps[];
+    family_steps[], crowd_steps[], signal_steps[], manner_steps[], twin_steps[], session_steps[];
 
 #endif

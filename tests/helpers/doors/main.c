@@ -11,8 +11,8 @@
 int main(int argc, char **argv)
 {
     static const struct stage_step *const tables[] = {
-        opening_steps, lasting_steps, aside_steps,  null_steps, family_steps,
-        crowd_steps,   signal_steps,  manner_steps, twin_steps, NULL,
+        opening_steps, lasting_steps, aside_steps, null_steps,    family_steps, crowd_steps,
+        signal_steps,  manner_steps,  twin_steps,  session_steps, NULL,
     };
     (void)argc;
     return stage_play(tables, argv + 1);

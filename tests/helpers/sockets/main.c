@@ -53,8 +53,8 @@ static const struct stage_step common_steps[] = {
 int main(int argc, char **argv)
 {
     static const struct stage_step *const tables[] = {
-        common_steps,   connecting_steps, writing_steps, reading_steps,
-        watching_steps, copying_steps,    many_steps,    NULL,
+        common_steps,  connecting_steps, writing_steps, reading_steps, watching_steps,
+        copying_steps, many_steps,       session_steps, NULL,
     };
     (void)argc;
     return stage_play(tables, argv + 1);

@@ -8,7 +8,7 @@
 #include <sys/types.h>
 
 extern const struct stage_step connecting_steps[], writing_steps[], reading_steps[],
-    watching_steps[], copying_steps[], many_steps[];
+    watching_steps[], copying_steps[], many_steps[], session_steps[];
 
 /* The descriptor that steps use. */
 extern int current;
