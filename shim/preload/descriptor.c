@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-#define CHUNK 256u
+#define CHUNK 64u
 
 _Atomic unsigned char pqb_descriptor_marks[PQB_DESCRIPTORS];
 

@@ -20,6 +20,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* In an environment with PQBUDGET_YIELD every connection is followed. */
+static const char *followed(void)
+{
+    return getenv("PQBUDGET_YIELD") ? ", `PQBUDGET_YIELD` on" : "";
+}
+
 /* ---- queries and connections: pgbench ---- */
 
 #define ROUND_S 0.2
@@ -71,8 +77,8 @@ static void measure_queries(char *pgbench, unsigned clients)
         "-t",    transactions, NULL};
     snprintf(number, sizeof number, "%u", clients);
     compare_pgbench(&pair, command, transactions, clients);
-    snprintf(what, sizeof what, "`pgbench -S -M prepared`, %u client%s: transactions per second",
-             clients, clients > 1 ? "s" : "");
+    snprintf(what, sizeof what, "`pgbench -S -M prepared`, %u client%s%s: transactions per second",
+             clients, clients > 1 ? "s" : "", followed());
     pair_judge(&pair, what, "", " ×", "≥ 0.99", series_median(&pair.compared) >= 0.99);
     pair_free(&pair);
 }
@@ -170,8 +176,10 @@ static void measure_pool(char *node, char *script)
                                             .warm_up = 5000,
                                             .figures = 2,
                                             .rounds = measure_is_quick() ? 40 : 400});
-    pair_judge(&pair[0], "node-postgres, a pool of 5, `SELECT` by key: queries per second", "",
-               " ×", "≥ 0.99", series_median(&pair[0].compared) >= 0.99);
+    char what[160];
+    snprintf(what, sizeof what, "node-postgres, a pool of 5, `SELECT` by key%s: queries per second",
+             followed());
+    pair_judge(&pair[0], what, "", " ×", "≥ 0.99", series_median(&pair[0].compared) >= 0.99);
     pair_judge(&pair[1], "the same: processor time of node per query", " µs", " ×", "", 0);
     pair_free(&pair[0]);
     pair_free(&pair[1]);
@@ -295,8 +303,12 @@ int main(int count, char **arguments)
         measure_calls(none, "in a program that never connected");
         measure_calls(some, "in one that holds 4 connections");
     } else if (!strcmp(what, "memory") && count == 2) {
-        measure_idle(0, "private memory of a program that never connected");
-        measure_idle(1, "private memory of a program that holds a connection");
+        char what_some[160];
+        snprintf(what_some, sizeof what_some,
+                 "private memory of a program that holds a connection%s", followed());
+        if (!*followed())
+            measure_idle(0, "private memory of a program that never connected");
+        measure_idle(1, what_some);
     } else if (!strcmp(what, "queries") && count == 3) {
         measure_queries(arguments[2], 1);
         measure_queries(arguments[2], 8);
