@@ -78,6 +78,7 @@ static int is_candidate(const struct pqb_books *books, const struct pqb_claim_ro
 
 /* What would help a waiter, and those behind him who are held back by the same. */
 struct need {
+    const struct pqb_server_row *server;
     unsigned waiter;
     enum pqb_obstacle obstacle;
     uint32_t held; /* by the waiter's process */
@@ -90,7 +91,7 @@ static int makes_room(const struct pqb_books *books, const struct need *need,
                       const struct pqb_claim_row *claim)
 {
     const struct pqb_claim_row *waiter = pqb_books_claim(books, need->waiter);
-    const struct pqb_server_row *server = pqb_books_server(books, claim);
+    const struct pqb_server_row *server = need->server;
     const struct pqb_app_row *app = pqb_books_app(books, waiter);
     const struct pqb_app_row *its = pqb_books_app(books, claim);
     uint64_t own = pqb_books_unmet(app), unmet = server->unmet > own ? server->unmet - own : 0;
@@ -177,7 +178,8 @@ static unsigned collect(const struct pqb_books *books, unsigned number, struct n
     for (unsigned n = 0; n < PQB_CLAIMS && index < PQB_CLAIMS && count < NEEDS; n++) {
         const struct pqb_claim_row *waiter = pqb_books_claim(books, index);
         enum pqb_booked pool;
-        struct need need = {.waiter = index,
+        struct need need = {.server = server,
+                            .waiter = index,
                             .obstacle = pqb_admission_obstacle(books->map, waiter, &pool),
                             .held = held_of(books, waiter),
                             .best = PQB_NIL};
