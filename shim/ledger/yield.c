@@ -73,7 +73,7 @@ enum pqb_yield_answer_due pqb_yield_is_asked(const struct pqb_claim *claim,
         return PQB_YIELD_NOT_ASKED;
     uint64_t name = atomic_load(&place.server->asked_for);
     unsigned index = pqb_wish_claim(place.map, name, PQB_CLAIM_WAITING);
-    if (index == PQB_NIL)
+    if (index == PQB_NIL || place.server->config.paused)
         return PQB_YIELD_IN_VAIN;
     wish->pid = place.map->claim[index].pid;
     label_copy(wish->app, place.map, &place.map->claim[index]);

@@ -21,7 +21,7 @@ struct pqb_yield_wish {
 enum pqb_yield_answer_due {
     PQB_YIELD_NOT_ASKED,
     PQB_YIELD_ASKED,   /* for *wish, who still waits */
-    PQB_YIELD_IN_VAIN, /* nobody waits for it any more */
+    PQB_YIELD_IN_VAIN, /* nobody waits for it any more, or could have it: the server is paused */
 };
 
 /* Whether it is asked for. */

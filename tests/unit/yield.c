@@ -280,6 +280,21 @@ Test(yield, a_waiter_who_gave_up_is_asked_for_no_more)
     end(&scene);
 }
 
+/* What it gave back would be granted to nobody. */
+Test(yield, nobody_gives_way_on_a_paused_server)
+{
+    struct scene scene = begin();
+    struct pqb_steer change = pqb_steer_nothing;
+    change.paused = 1;
+    cr_assert_eq(pqb_steer_apply(region(), &change, NULL), PQB_OK);
+    cr_assert_eq(answer_due(&scene.first), PQB_YIELD_IN_VAIN);
+    pqb_yield_decline(&scene.first);
+    change.paused = 0;
+    cr_assert_eq(pqb_steer_apply(region(), &change, NULL), PQB_OK);
+    cr_assert(becomes_asked(&scene.first));
+    end(&scene);
+}
+
 Test(yield, a_waiter_who_was_served_otherwise_is_asked_for_no_more)
 {
     struct scene scene = begin();
