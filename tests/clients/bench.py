@@ -256,12 +256,11 @@ class Ledger:
     def server(self):
         """Our server in `pqbudget status --json`; an empty one if nobody has come yet."""
         nobody = {"server": self.key, "used": 0, "waiting": 0, "granted_total": 0, "claims": []}
-        if not os.path.exists(self.path):
-            return nobody
-        for server in json.loads(self.tool("status", "--json"))["servers"]:
-            if server["server"] == self.key:
-                return server
-        return nobody
+        return next((server for server in self.servers() if server["server"] == self.key), nobody)
+
+    def servers(self):
+        """All that `pqbudget status --json` shows."""
+        return json.loads(self.tool("status", "--json"))["servers"] if os.path.exists(self.path) else []
 
     def claims(self, pid):
         """Those of one process."""

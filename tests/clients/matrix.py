@@ -1,7 +1,8 @@
 """The client matrix: real clients under the preload, beside a real server.   matrix.py [ROW]…
 
 Started by scripts/check-clients. One line per client, one cell per proof (cells.py), then pgbench in a
-hurry (storm.py) and a monorepo (scene.py); what a failing cell saw stands below its line. The last line is `N passed, N failed`.
+hurry (storm.py), a monorepo (scene.py), and what pools make of a connection that gave way (ends.py);
+what a failing cell saw stands below its line. The last line is `N passed, N failed`.
 A new client is a program in this folder that speaks the protocol of protocol.py, and a line in ROWS.
 """
 
@@ -13,6 +14,7 @@ import time
 
 from bench import HERE, Console, Wrong, clear_up
 from cells import COLUMNS, cell, make_table
+from ends import POOLS, ends
 from rows import (
     DETAIL, FATAL, HINT, REFUSAL, SORRY, Cxx, Dump, Ecpg, IsReady, Java, Node, Pgbench, Psql, Row,
 )
@@ -116,11 +118,13 @@ ROWS = [
     ),
 ]
 
-HURRIES = {name: functools.partial(storm, sizes=sizes) for name, sizes in STORMS.items()}
-HURRIES |= {name: functools.partial(scene, source=source) for name, source in SCENES.items()}
+# By their names: a word for what is proved, and who proves it.
+LINES = {name: ("never over", functools.partial(storm, sizes=sizes)) for name, sizes in STORMS.items()}
+LINES |= {name: ("never over", functools.partial(scene, source=source)) for name, source in SCENES.items()}
+LINES |= {pool.row.name: ("the same end", functools.partial(ends, pool=pool)) for pool in POOLS}
 
 WIDTH = max(len(column) for column in COLUMNS) + 1
-NAMES = max(len(name) for name in [row.name for row in ROWS] + list(HURRIES)) + 2
+NAMES = max(len(name) for name in [row.name for row in ROWS] + list(LINES)) + 2
 
 passed = failed = 0
 
@@ -163,16 +167,17 @@ def prove(row, console):
     print(f"\n{complaints}", end="", flush=True)
 
 
-def hurry(name, console):
-    """A line below the matrix."""
+def line(name, console):
+    """Below the matrix."""
+    proof, prover = LINES[name]
     print(f"  {name:{NAMES}}", end="", flush=True)
-    seen, wrong = attempt(HURRIES[name], console)
-    complaint = count(name, "never over", wrong)
+    seen, wrong = attempt(prover, console)
+    complaint = count(name, proof, wrong)
     print(f"{'FAIL' if wrong else 'ok':{WIDTH}}{seen or ''}\n{complaint}", end="", flush=True)
 
 
 def main(wanted):
-    known = [row.name for row in ROWS] + list(HURRIES)
+    known = [row.name for row in ROWS] + list(LINES)
     unknown = [name for name in wanted if name not in known]
     if unknown:
         sys.exit(f"check-clients: no row '{unknown[0]}'; there are {', '.join(known)}")
@@ -185,9 +190,9 @@ def main(wanted):
         print(f"  {'client':{NAMES}}" + "".join(f"{column:{WIDTH}}" for column in COLUMNS))
     for row in rows:
         prove(row, console)
-    for name in HURRIES:
+    for name in LINES:
         if not wanted or name in wanted:
-            hurry(name, console)
+            line(name, console)
     print(f"  in {time.monotonic() - began:.0f} s")
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0

@@ -81,7 +81,7 @@ class Row:
     tells_later = False  # the server hears its name after the start
     tls = {}  # by what it may be asked for, prefer or require: its refusal then; or True
 
-    def __init__(self, name, argv, refusal, application_name=None, attempts=1, **peculiar):
+    def __init__(self, name, argv, refusal="", application_name=None, attempts=1, **peculiar):
         self.name = name
         self.argv = argv
         self.refusal = refusal  # a regular expression
@@ -150,8 +150,8 @@ class Node(Row):
 
     modules = os.path.abspath(os.path.join(MADE, "node_modules"))
 
-    def __init__(self, name, source, refusal, **peculiar):
-        super().__init__(name, ["node", os.path.join(HERE, source)], refusal, **peculiar)
+    def __init__(self, name, source, refusal="", arguments=(), **peculiar):
+        super().__init__(name, ["node", os.path.join(HERE, source), *arguments], refusal, **peculiar)
 
     def build(self):
         run([os.path.join(HERE, "node-modules"), "--native"], "node-modules", env=plain())
@@ -163,21 +163,22 @@ class Node(Row):
 class Java(Row):
     """One class, in a file of its name."""
 
-    driver = "/usr/share/java/postgresql.jar"
+    # A short life: the compiler that pays in a long one is left out.
+    options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
 
-    def __init__(self, name, source, refusal, **peculiar):
+    def __init__(self, name, source, refusal="", arguments=(), libraries=("postgresql",), **peculiar):
         self.source = os.path.join(HERE, source)
-        program = os.path.splitext(source)[0]
-        # A short life: the compiler that pays in a long one is left out.
-        options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
+        self.path = ":".join([MADE, *(f"/usr/share/java/{library}.jar" for library in libraries)])
+        program = os.path.splitext(os.path.basename(source))[0]
         super().__init__(
-            name, ["java", *options, "-cp", f"{MADE}:{self.driver}", program], refusal, **peculiar
+            name, ["java", *self.options, "-cp", self.path, program, *arguments], refusal, **peculiar
         )
+        self.program = program
 
     def build(self):
         os.makedirs(MADE, exist_ok=True)
         if older(os.path.join(MADE, f"{self.program}.class"), self.source):
-            run(["javac", "-d", MADE, self.source], "javac")
+            run(["javac", "-d", MADE, "-cp", self.path, self.source], "javac")
 
 
 class ToolSession(Session):
