@@ -18,8 +18,19 @@
 /* The process that has a keeper. A forked child has none, whatever its parent had. */
 static int32_t keeper_of;
 
-/* Whose bell it sleeps on until that rings, as nothing is held; else NULL. Pinned. */
+/* Whose bell it sleeps on until that rings, as nothing is held; else NULL. Pinned as long as it
+ * stands here: whoever wakes the keeper may come when that is awake already. */
 static struct pqb_region *asleep_on;
+
+/* Returns what it was before, whose pin is the caller's now. */
+static struct pqb_region *sleep_on(struct pqb_region *region)
+{
+    struct pqb_region *before = asleep_on;
+    asleep_on = region;
+    if (region)
+        pqb_region_pin(region);
+    return before;
+}
 
 /* Until a grant rings, or the next tick; while bytes wait to be sent, until they can be. */
 static void rest(const struct pqb_side_wait *wait)
@@ -42,11 +53,14 @@ static int round_of_keeping(void)
     struct pqb_side_wait wait;
     if (!pqb_state_lock_sockets(&hold))
         return 1;
+    struct pqb_region *before = sleep_on(NULL);
     int is_needed = pqb_side_keep(&wait);
     if (!is_needed)
         keeper_of = 0;
-    asleep_on = is_needed && !wait.is_held ? wait.region : NULL;
+    sleep_on(is_needed && !wait.is_held ? wait.region : NULL);
     pqb_state_unlock_sockets(&hold);
+    if (before)
+        pqb_region_unpin(before);
     int is_usable = 1;
     for (unsigned i = 0; i < wait.servers && is_usable; i++)
         is_usable = !pqb_tick(wait.region, wait.server[i], NULL);
