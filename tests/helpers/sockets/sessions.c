@@ -75,7 +75,7 @@ static void tell(void)
 static void ask_past(void)
 {
     struct packet packet = query_of(stage_argument());
-    char text[ROOM];
+    char text[ROOM] = "";
     struct pollfd look = {.fd = current, .events = POLLIN};
     ssize_t got = 0;
     if (syscall(SYS_write, current, packet.bytes, packet.length) != (ssize_t)packet.length)
