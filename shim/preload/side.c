@@ -513,7 +513,9 @@ void pqb_side_duplicated(int fd, int to)
     int saved = errno;
     if (!lock(&hold))
         return;
-    struct pqb_socket *socket = socket_at(fd);
+    struct pqb_socket *socket = socket_at(fd), *earlier = pqb_descriptor_socket(to);
+    if (earlier)
+        forget_at(to, earlier); /* closed behind our back, or it could not be given anew */
     if (socket && pqb_descriptor_set(to, socket)) {
         socket->numbers++;
         pqb_descriptor_follow(to, socket->flow);
@@ -553,8 +555,9 @@ static int keep_open(struct pqb_side_wait *wait)
     int is_asked = 0;
     const struct pqb_region *lost = NULL;
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next) {
-        struct pqb_region *region = pqb_socket_claim(socket)->region;
-        if (!pqb_giving_may_be_asked(socket) || region == lost)
+        struct pqb_region *region =
+            pqb_giving_may_be_asked(socket) ? pqb_socket_claim(socket)->region : NULL;
+        if (!region || region == lost)
             continue;
         if (region != wait->region && pqb_region_check(region)) {
             lost = region;

@@ -30,3 +30,22 @@ Test(giving_keeper, outlives_the_ledger_it_slept_on)
         all_given_back();
     }
 }
+
+/* Its numbers are counted right: the second one was closed behind our back, and given anew. */
+Test(giving_keeper, goes_with_the_last_number)
+{
+    for (unsigned i = 1; i < GIVING_WAYS; i += 2) {
+        struct giving_way way = giving_way(i);
+        struct guest *guest =
+            giving_start(way, NOTHING,
+                         WORDS(way.open, way.where, "copy", "dup", "turn", "rawclose", "turn",
+                               "copy", "dup", "pause", "close", "turn", "close", "pause"));
+        giving_ready(guest);
+        giving_told(guest, "idle");
+        guest_go(guest);
+        giving_ready(guest);
+        cr_assert(wait_until(giving_threads(guest) == 1));
+        all_given_back();
+        content(guest);
+    }
+}
