@@ -1,7 +1,7 @@
 """The client matrix: real clients under the preload, beside a real server.   matrix.py [ROW]…
 
 Started by scripts/check-clients. One line per client, one cell per proof (cells.py), then pgbench in a
-hurry (storm.py), a monorepo (scene.py), and what pools make of a connection that gave way (ends.py);
+hurry (storm.py), a monorepo (scene.py, reload.py), and what pools make of a connection that gave way (ends.py);
 what a failing cell saw stands below its line. The last line is `N passed, N failed`.
 A new client is a program in this folder that speaks the protocol of protocol.py, and a line in ROWS.
 """
@@ -15,6 +15,7 @@ import time
 from bench import HERE, Console, Wrong, clear_up
 from cells import COLUMNS, cell, make_table
 from ends import POOLS, ends
+from reload import RELOADS, reload
 from rows import (
     DETAIL, FATAL, HINT, REFUSAL, SORRY, Cxx, Dump, Ecpg, IsReady, Java, Node, Pgbench, Psql, Row,
 )
@@ -121,6 +122,7 @@ ROWS = [
 # By their names: a word for what is proved, and who proves it.
 LINES = {name: ("never over", functools.partial(storm, sizes=sizes)) for name, sizes in STORMS.items()}
 LINES |= {name: ("never over", functools.partial(scene, source=source)) for name, source in SCENES.items()}
+LINES |= {name: ("never over", functools.partial(reload, source=source)) for name, source in RELOADS.items()}
 LINES |= {pool.row.name: ("the same end", functools.partial(ends, pool=pool)) for pool in POOLS}
 
 WIDTH = max(len(column) for column in COLUMNS) + 1

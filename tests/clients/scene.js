@@ -1,15 +1,17 @@
 // A service in development: it opens a pool, and at every hot reload another one, without closing the first. Says
 // "ready", and begins when its stdin ends, so that many can begin at once; then of every query "served" or
-// "error: CODE: MESSAGE".
+// "error: CODE: MESSAGE", and the detail if there is one.
 const SIZE = 5;
-const RELOADS = 3;
+const RELOADS = Number(process.env.SCENE_RELOADS ?? 3);
+const IDLE_MS = Number(process.env.SCENE_IDLE_MS ?? 2000); // 0: what is idle is never closed
 
 async function use(query) {
     try {
         await query();
         console.log('served');
     } catch (error) {
-        console.log(`error: ${error.code}: ${error.message.trimEnd().split('\n').pop()}`);
+        const detail = error.detail ? `: ${error.detail}` : '';
+        console.log(`error: ${error.code}: ${error.message.trimEnd().split('\n').pop()}${detail}`);
     }
 }
 
@@ -20,7 +22,7 @@ exports.serve = function serve(open) {
             const query = open({
                 connectionString: process.env.DATABASE_URL,
                 max: SIZE,
-                idleTimeoutMillis: 2000,
+                idleTimeoutMillis: IDLE_MS,
             });
             await Promise.all(Array.from({ length: SIZE }, () => use(query)));
         }

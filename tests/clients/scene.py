@@ -1,6 +1,7 @@
 """A monorepo in development: many services in Node, each with a pool, and hot reloads that leave pools behind."""
 
 import collections
+import contextlib
 
 from bench import SERVER, Ledger, Wrong, expect, wait_until
 from rows import Node
@@ -12,26 +13,30 @@ LIMIT = 90  # of the server's 100
 SCENES = {"node pools, hot reload": "scene_pg.js", "prisma, hot reload": "scene_prisma.js"}
 
 
-def crowd(source, environment, look):
-    """What all services together said, and how often. Looks on while they run."""
-    node = Node("scene", source, "")
+@contextlib.contextmanager
+def begun(node, environment):
+    """All services, which have just begun."""
     node.build()
-    services = []
-    said = collections.Counter()
-    try:
-        for number in range(SERVICES):
-            services.append(node.start(environment | {"PQBUDGET_APP": f"service-{number}"}))
+    with contextlib.ExitStack() as ends:
+        services = [
+            ends.enter_context(node.start(environment | {"PQBUDGET_APP": f"service-{number}"}))
+            for number in range(SERVICES)
+        ]
         for service in services:
-            expect("what it says first", "ready", service.line())
+            expect(f"what it says first ({service.complaint()})", "ready", service.line())
         for service in services:
             service.process.stdin.close()
+        yield services
+
+
+def crowd(source, environment, look):
+    """What all services together said, and how often. Looks on while they run."""
+    said = collections.Counter()
+    with begun(Node("scene", source, ""), environment) as services:
         for service in services:
             wait_until("it ends", lambda: look() or not service.lives(), pause=0.1)
             said.update(service.rest().splitlines())
             expect(f"exit status ({service.complaint()})", 0, service.status())
-    finally:
-        for service in services:
-            service.__exit__()
     return said
 
 
