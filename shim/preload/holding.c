@@ -7,6 +7,7 @@
 #include "preload/keeper.h"
 #include "preload/libc.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -267,6 +268,16 @@ static void step(struct pqb_socket *socket, int fd, enum pqb_status status)
         step_silent(socket, fd);
 }
 
+/* No number is free for a descriptor of our own: in the next round, and not another's turn. */
+static void put_off(struct pqb_socket *socket, enum pqb_status status)
+{
+    if (status || !pqb_holding_waits(socket))
+        return;
+    tell(socket, PQB_HOLD_GRANTED);
+    socket->was_held = 1;
+    pqb_socket_enter(socket, PQB_SOCKET_STARTING);
+}
+
 int pqb_holding_step(struct pqb_socket *socket, int *flush_fd)
 {
     if (socket->pid != (int32_t)getpid() || !is_kept(socket))
@@ -275,6 +286,10 @@ int pqb_holding_step(struct pqb_socket *socket, int *flush_fd)
     if (status == PQB_WAITING && is_unchanged(socket))
         return 1;
     int fd = pqb_socket_hold_on(socket);
+    if (fd < 0 && errno != EBADF) {
+        put_off(socket, status);
+        return 1;
+    }
     if (fd < 0) {
         pqb_socket_end_claim(socket);
         pqb_socket_enter(socket, PQB_SOCKET_DONE);

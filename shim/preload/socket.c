@@ -71,6 +71,7 @@ int pqb_socket_hold_on(const struct pqb_socket *socket)
     if (fd >= 0 && pqb_descriptor_cookie(fd) != socket->cookie) {
         pqb_close(fd);
         fd = -1;
+        errno = EBADF;
     }
     return fd;
 }

@@ -104,7 +104,7 @@ void pqb_socket_said(struct pqb_socket *socket, const struct iovec *part, size_t
 int pqb_socket_follow(struct pqb_socket *socket);
 
 /* A descriptor of our own for it, if it still is what it was: its number may have been closed and
- * given to another file since. -1 if so. */
+ * given to another file since. -1 and EBADF if so; or EMFILE, if no number is free just now. */
 int pqb_socket_hold_on(const struct pqb_socket *socket);
 
 /* The client closes a candidate, or its side of it: what was kept of its first bytes goes out. */

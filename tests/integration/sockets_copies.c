@@ -285,3 +285,25 @@ Test(sockets_copies, a_child_that_listens)
         all_given_back();
     }
 }
+
+/* It keeps its turn, and what it wrote, until there is one again. */
+Test(sockets_copies, no_number_is_free_as_its_turn_comes)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        sockets_fill(kinds[i]);
+        struct guest *guest = sockets_start(
+            PATIENT, "socket %s connect startup by write 1000 exhaust pause relent hear pause",
+            kinds[i]);
+        hear(guest, "ready");
+        sockets_held(1);
+        ground_let_go();
+        cr_assert(wait_until(ground_in(PQB_CLAIM_WAITING) + ground_in(PQB_CLAIM_GRANTED) == 0));
+        cr_assert_eq(ground_claims(), 1);
+        guest_go(guest);
+        hear(guest, "ok");
+        hear(guest, "ready");
+        sockets_open();
+        content(guest);
+        all_given_back();
+    }
+}

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -142,6 +143,25 @@ static void harmed(void)
         stage_say("unharmed");
 }
 
+/* No number is free from here on; and again as it was. */
+static struct rlimit numbers;
+
+static void exhaust(void)
+{
+    int lowest = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (lowest < 0 || close(lowest) || getrlimit(RLIMIT_NOFILE, &numbers))
+        give_up("exhaust");
+    struct rlimit none = {(rlim_t)lowest, numbers.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &none))
+        give_up("exhaust");
+}
+
+static void relent(void)
+{
+    if (setrlimit(RLIMIT_NOFILE, &numbers))
+        give_up("relent");
+}
+
 /* { STEP… }, taken by the child. */
 static void fork_child(void)
 {
@@ -189,6 +209,8 @@ const struct stage_step copying_steps[] = {
     {"overfromnowhere", over_from_nowhere},
     {"innocent", innocent},
     {"harmed", harmed},
+    {"exhaust", exhaust},
+    {"relent", relent},
     {"fork", fork_child},
     {"wait", wait_child},
     {"leave", leave},
