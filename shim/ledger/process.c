@@ -37,6 +37,8 @@ static __thread int fork_locked __attribute__((tls_model("initial-exec")));
  * have a copy that nobody closes. */
 static void before_fork(void)
 {
+    /* Before and after: what begins in between may be shared as well. */
+    atomic_fetch_add(&forks, 1);
     fork_locked = !pqb_process_lock(&fork_hold, pqb_now() + FORK_PATIENCE);
 }
 

@@ -214,13 +214,13 @@ enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim 
     return verdict;
 }
 
-/* By its own wait, else by that of the server's row. */
-static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_claim *claim)
+/* By its own wait, else by that of the server. */
+static uint64_t deadline_of(const struct pqb_ask *ask, const struct pqb_server_config *server)
 {
     long long wait = wait_of(ask);
     uint64_t now = pqb_now();
     if (wait == PQB_WAIT_SERVER) {
-        uint32_t ms = pqb_claim_config(claim).wait_ms;
+        uint32_t ms = server->wait_ms;
         wait = ms == PQB_UNLIMITED ? PQB_WAIT_FOREVER : (long long)ms;
     }
     return wait < 0 ? PQB_FOREVER : now + (uint64_t)wait * PQB_MS;
@@ -241,7 +241,7 @@ static unsigned connected_most(const struct pqb_claim *claim)
 int pqb_budget_is_to_part(const struct pqb_claim *claim, uint64_t deadline)
 {
     return deadline > pqb_now() + CONNECTED_LONGEST ||
-           pqb_holders_connected(claim) >= connected_most(claim);
+           (claim->region && pqb_holders_connected(claim) >= connected_most(claim));
 }
 
 /* How many others wait like that already, if that is as many as may. */
@@ -260,6 +260,8 @@ int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, u
     uint64_t now = pqb_now();
     if (*deadline > now + CONNECTED_LONGEST)
         *deadline = now + CONNECTED_LONGEST;
+    if (!claim->region)
+        return 1;
     pqb_claim_connected(claim);
     unsigned crowd = crowd_at(claim);
     if (crowd) {
@@ -282,12 +284,13 @@ static enum pqb_verdict submit(const struct pqb_ask *ask, struct pqb_claim *clai
         status = pqb_wait_submit(&ledger, &request, claim, &error);
     if (status == PQB_BORROWED)
         return PQB_VERDICT_UNCOUNTED;
+    struct pqb_server_config config = status ? fresh : pqb_claim_config(claim);
+    if (!*deadline)
+        *deadline = deadline_of(ask, &config);
     if (status)
-        return without_ledger(&error, refusal);
-    if (!pqb_claim_take(claim))
-        return PQB_VERDICT_GO;
-    *deadline = deadline_of(ask, claim);
-    return PQB_VERDICT_WAIT;
+        return status == PQB_BUSY && pqb_now() < *deadline ? PQB_VERDICT_WAIT
+                                                           : without_ledger(&error, refusal);
+    return pqb_claim_take(claim) ? PQB_VERDICT_WAIT : PQB_VERDICT_GO;
 }
 
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
@@ -307,8 +310,8 @@ void pqb_budget_refuse(const struct pqb_ask *ask, struct pqb_claim *claim, uint6
     enum pqb_booked pool;
     struct pqb_server_config fresh;
     struct pqb_claim_request request = request_for(ask, &fresh);
-    const struct pqb_layout *map = claim->region->map;
-    unsigned obstacle = pqb_admission_obstacle(map, &map->claim[claim->index], &pool);
+    const struct pqb_layout *map = claim->region ? claim->region->map : NULL;
+    unsigned obstacle = map ? pqb_admission_obstacle(map, &map->claim[claim->index], &pool) : 0;
     int saved = errno;
     pqb_claim_give(claim, wait_of(ask) ? PQB_END_TIMED_OUT : PQB_END_REFUSED);
     explain(&request, obstacle, 0, asked_at, refusal);

@@ -35,7 +35,8 @@ enum pqb_verdict pqb_budget_acquire(const struct pqb_ask *ask, struct pqb_claim 
                                     struct pqb_refusal *refusal);
 
 /* Queues, and does not wait: whoever is told to rings this process's bell when it is granted. Its
- * time is up at *deadline (of pqb_now). Keeps errno. */
+ * time is up at *deadline (of pqb_now), which is 0 before it asks for the first time. With
+ * PQB_VERDICT_WAIT and an empty claim the ledger was busy: it is to ask again. Keeps errno. */
 enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *claim,
                                    uint64_t *deadline, struct pqb_refusal *refusal);
 
@@ -43,7 +44,7 @@ enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *
  * waits longer than it could. */
 int pqb_budget_is_to_part(const struct pqb_claim *claim, uint64_t deadline);
 
-/* The socket of a claim that waits is connected all the same: so many may, and not as long as
+/* The socket of a claim that waits, or will, is connected all the same: so many may, and not as long as
  * others; *deadline is brought forward. 0 if they are too many: the claim is given back, and
  * *refusal says why. */
 int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t *deadline,

@@ -59,14 +59,13 @@ static int may_connect(struct pqb_socket *socket)
                                   &socket->refusal);
 }
 
-/* The ledger was given up: into the queue of the new one. */
+/* The ledger was given up: into the queue of the new one. Or it was busy before. */
 static void ask_anew(struct pqb_socket *socket, int fd)
 {
     struct pqb_claim *claim = pqb_socket_claim(socket);
     struct pqb_ask ask = pqb_socket_ask(socket);
-    uint64_t unused;
     pqb_claim_give(claim, PQB_END_CLOSED);
-    switch (pqb_budget_submit(&ask, claim, &unused, &socket->refusal)) {
+    switch (pqb_budget_submit(&ask, claim, &socket->deadline, &socket->refusal)) {
     case PQB_VERDICT_GO:
     case PQB_VERDICT_UNCOUNTED:
         granted(socket, fd);
@@ -81,12 +80,12 @@ static void ask_anew(struct pqb_socket *socket, int fd)
     }
 }
 
-/* Has its claim been granted? The ledger may have shrunk, or been replaced, since the last round.
- */
+/* Has its claim been granted? The ledger may have shrunk, or been replaced, since the last round,
+ * or not be entered yet. */
 static enum pqb_status take(struct pqb_socket *socket)
 {
     struct pqb_claim *claim = pqb_socket_claim(socket);
-    enum pqb_status status = pqb_region_check(claim->region);
+    enum pqb_status status = claim->region ? pqb_region_check(claim->region) : PQB_LOST;
     return status ? status : pqb_claim_take(claim);
 }
 

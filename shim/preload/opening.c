@@ -58,6 +58,7 @@ static void take(struct pqb_socket *socket)
     socket->asked_at = pqb_now();
     socket->pid = (int32_t)getpid(); /* a child may speak first on what its parent connected */
     socket->is_late = 0;
+    socket->deadline = 0;
     switch (pqb_budget_submit(&ask, &socket->own_claim, &socket->deadline, &socket->refusal)) {
     case PQB_VERDICT_GO:
     case PQB_VERDICT_UNCOUNTED:

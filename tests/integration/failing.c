@@ -1,6 +1,9 @@
 /* A ledger that cannot be used: PQBUDGET_FAIL decides. */
-#include "ground.h"
+#include "sockets.h"
 
+#include "ledger/guard.h"
+
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -200,4 +203,72 @@ Test(failing, a_file_system_that_is_full)
     hear_start(guest, ground_text("bad %sFATAL:  ", ground_tcp_prefix()));
     content(guest);
     cr_assert_not(ground_has_ledger());
+}
+
+/* ---- a ledger that is busy ---- */
+
+static unsigned threads_of(pid_t pid)
+{
+    unsigned count = 0;
+    DIR *tasks = opendir(ground_text("/proc/%d/task", (int)pid));
+    for (struct dirent *entry; tasks && (entry = readdir(tasks));)
+        count += *entry->d_name != '.';
+    if (tasks)
+        closedir(tasks);
+    return count;
+}
+
+/* Whoever is inside the guard is stopped, or has no processor: a program that may not block goes on
+ * without its claim, and its keeper asks again. */
+static void waits_for_the_guard(const char *kind, struct guest *(*start)(void))
+{
+    struct pqb_error error;
+    struct pqb_region *region;
+    struct pqb_process_hold hold;
+    int died;
+    ground_hold(sockets_key(kind), 3, 1, "web");
+    cr_assert_eq(pqb_region_open(ground_ledger_path(), 0, &region, &error), PQB_OK);
+    cr_assert_eq(pqb_process_lock(&hold, pqb_now() + PQB_SECOND), PQB_OK);
+    cr_assert_eq(pqb_guard_enter(region, pqb_now() + PQB_SECOND, &died), PQB_OK);
+    struct guest *guest = start();
+    int has_keeper = wait_until(threads_of(guest->pid) == 2);
+    pqb_guard_leave(region);
+    pqb_process_unlock(&hold);
+    cr_assert(has_keeper);
+    hear_start(guest, "ok");
+    hear(guest, "ready");
+    cr_assert_eq(ground_used(), 2);
+    content(guest);
+    pqb_region_unpin(region);
+    ground_let_go();
+}
+
+static struct guest *start_tcp(void)
+{
+    return sockets_start(PATIENT, "socket tcp connect startup by write 1000 hear pause");
+}
+
+static struct guest *start_unix(void)
+{
+    return sockets_start(PATIENT, "socket unix nonblock connect startup by write 1000 hear pause");
+}
+
+static struct guest *start_libpq(void)
+{
+    return guest_doors(PATIENT, "start", "host=127.0.0.1", "poll", "pause", "finish");
+}
+
+Test(failing, a_busy_ledger_is_waited_for_at_the_side_door)
+{
+    waits_for_the_guard("tcp", start_tcp);
+}
+
+Test(failing, a_busy_ledger_is_waited_for_by_a_unix_socket)
+{
+    waits_for_the_guard("unix", start_unix);
+}
+
+Test(failing, a_busy_ledger_is_waited_for_by_libpq_without_blocking)
+{
+    waits_for_the_guard("tcp", start_libpq);
 }
