@@ -111,8 +111,11 @@ static unsigned of_open(const struct pqb_socket *socket)
     return socket->connection ? what : what | PQB_WATCH_WRITES | PQB_WATCH_GOODBYE;
 }
 
+/* Not one that is being closed: it may be another's by now. */
 static void watch_number(const struct pqb_socket *socket, int fd, unsigned what)
 {
+    if (pqb_descriptor_socket(fd) != socket)
+        return;
     pqb_descriptor_follow(fd, socket->flow);
     pqb_descriptor_watch(fd, what);
 }
@@ -143,8 +146,7 @@ static void watch(struct pqb_socket *socket)
     watch_number(socket, socket->fd, what);
     for (int fd = socket->numbers > 1 ? pqb_descriptor_next(0, PQB_DESCRIPTORS) : -1; fd >= 0;
          fd = pqb_descriptor_next(fd + 1, PQB_DESCRIPTORS))
-        if (pqb_descriptor_socket(fd) == socket)
-            watch_number(socket, fd, what);
+        watch_number(socket, fd, what);
 }
 
 void pqb_socket_enter(struct pqb_socket *socket, enum pqb_socket_state state)
