@@ -78,11 +78,16 @@ uint32_t pqb_process_forks(void)
     return atomic_load(&forks);
 }
 
+void pqb_process_watch_forks(void)
+{
+    if (!atomic_exchange(&fork_hooks, 1))
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
 void pqb_process_on_fork(void (*child)(void))
 {
     atomic_store(&child_callback, child);
-    if (!atomic_exchange(&fork_hooks, 1))
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    pqb_process_watch_forks();
 }
 
 static struct wiped_page *page_get(void)

@@ -48,6 +48,10 @@ int pqb_process_unlock(const struct pqb_process_hold *hold);
  * them may have a copy in a child, and is never used for a new claim. */
 uint32_t pqb_process_forks(void);
 
+/* From now on they are counted, and the lock of this process's threads is held over each. Whoever
+ * has a lock that is taken before that one registers his own handlers for forks behind this. */
+void pqb_process_watch_forks(void);
+
 /* `child` is called in every child forked through libc, and in one made by a raw clone() when it
  * first comes here, where only async-signal-safe calls are
  * allowed. One function per program: the last one registered. */

@@ -46,8 +46,10 @@ static void after_fork(void)
 
 static int lock(unsigned which, struct pqb_process_hold *hold)
 {
-    if (!atomic_load(&has_fork_handlers) && !atomic_exchange(&has_fork_handlers, 1))
+    if (!atomic_load(&has_fork_handlers) && !atomic_exchange(&has_fork_handlers, 1)) {
+        pqb_process_watch_forks(); /* the ledger's lock comes behind these two */
         pthread_atfork(before_fork, after_fork, after_fork);
+    }
     pqb_process_quiet(hold);
     if (is_forking[which] || take(which))
         return 1;
