@@ -21,6 +21,7 @@ enum tally {
     RACES_RAN,    /* those that came first */
     RACES_ENDED,  /* those that came too late */
     RACES_CLOSED, /* those in which it was closed */
+    RACES_FORKED, /* those in which a child was made, and wrote */
     FOUND_ENDED,  /* had given way before anybody wrote */
     RESETS,
     TALLIES

@@ -25,6 +25,12 @@ static int broken(struct line *line, const char *what, const char *why)
     return 0;
 }
 
+static enum line_answer no_answer(struct line *line, const char *what, const char *why)
+{
+    broken(line, what, why);
+    return LINE_BROKEN;
+}
+
 /* ---- plain sockets ---- */
 
 static int dial(struct line *line)
@@ -52,12 +58,19 @@ static int read_all(int fd, char *to, size_t size)
     return 1;
 }
 
-/* The SQLSTATE of an ErrorResponse. */
-static const char *state_of(const char *body)
+/* A field of an ErrorResponse. */
+static const char *field(const char *body, char name)
 {
-    while (*body && *body != 'C')
+    while (*body && *body != name)
         body += strlen(body) + 1;
-    return *body ? body + 1 : "no state";
+    return *body ? body + 1 : "";
+}
+
+static enum line_answer error(struct line *line, const char *body)
+{
+    snprintf(line->why, sizeof line->why, "%s: %s: %s", field(body, 'C'), field(body, 'M'),
+             field(body, 'D'));
+    return LINE_BROKEN;
 }
 
 /* The next message's type; 0 if there is none. */
@@ -85,16 +98,12 @@ static enum line_answer hear_out(struct line *line, unsigned *completed)
             line->backend = (int32_t)ntohl((uint32_t)line->backend);
         }
         *completed += type == 'C';
-        if (type == 'E' && !strcmp(state_of(body), ENDED) && !*completed &&
-            read(line->fd, &byte, 1) == 0)
-            return LINE_ENDED;
-        if (type == 'E' || !type) {
-            broken(line, type ? "an error" : "the end",
-                   type    ? state_of(body)
-                   : errno ? strerror(errno)
-                           : "of the file");
-            return LINE_BROKEN;
-        }
+        if (type == 'E')
+            return !strcmp(field(body, 'C'), ENDED) && !*completed && read(line->fd, &byte, 1) == 0
+                       ? LINE_ENDED
+                       : error(line, body);
+        if (!type)
+            return no_answer(line, "reading", errno ? strerror(errno) : "the end");
     }
     return LINE_RAN;
 }
@@ -127,17 +136,15 @@ static enum line_answer insert_plainly(struct line *line, const char *query, uns
     memcpy(message + 1, &word, sizeof word);
     memcpy(message + HEAD, query, length);
     errno = 0;
-    if (!say(line, message, HEAD + length, way)) {
-        broken(line, "a write", strerror(errno));
-        return LINE_BROKEN;
-    }
+    if (!say(line, message, HEAD + length, way))
+        return no_answer(line, "writing", strerror(errno));
     if (way > 3) { /* as an event loop does */
         struct pollfd look = {.fd = line->fd, .events = POLLIN};
         poll(&look, 1, -1);
     }
     enum line_answer answer = hear_out(line, &completed);
     if (answer == LINE_RAN && completed != 1)
-        return broken(line, "a result", "not complete") ? LINE_RAN : LINE_BROKEN;
+        return no_answer(line, "a result", "not complete");
     return answer;
 }
 
@@ -178,8 +185,7 @@ static enum line_answer answer_of(struct line *line, PGresult *result)
         return LINE_RAN;
     if (strstr(PQerrorMessage(line->conn), ENDED_TEXT) && PQstatus(line->conn) == CONNECTION_BAD)
         return LINE_ENDED;
-    broken(line, "libpq", PQerrorMessage(line->conn));
-    return LINE_BROKEN;
+    return no_answer(line, "libpq", PQerrorMessage(line->conn));
 }
 
 /* ---- either ---- */

@@ -264,10 +264,10 @@ static uint64_t check_ledger(void)
 static void report(uint64_t yielded, uint64_t start)
 {
     static const char *const name[TALLIES] = {
-        "queries beside the races",   "races",
-        "the query came first",       "the connection gave way first",
-        "it was closed instead",      "had given way before the query",
-        "connections made once more",
+        "queries beside the races",       "races",
+        "the query came first",           "the connection gave way first",
+        "it was closed instead",          "a child wrote",
+        "had given way before the query", "connections made once more",
     };
     printf("  %-32s %.1f s\n", "time", (double)(pqb_now() - start) / 1e9);
     printf("  %-32s %llu\n", "gave way", (unsigned long long)yielded);

@@ -9,17 +9,19 @@
 #include "ledger/wait.h"
 #include "ledger/wish.h"
 #include "line.h"
+#include "support/support.h"
 
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LONGEST (20 * PQB_MS) /* it waits to be asked */
 #define SPREAD 200            /* µs from then, at most, until it writes */
-#define CLOSES 20             /* one in so many races is for closing */
+#define OTHERS 20             /* one in so many races is for closing, one for a child */
 
 static struct board *board;
 static struct pqb_ledger ledger;
@@ -99,48 +101,71 @@ static int is_racing(struct racer *racer, struct pqb_layout *map)
 
 /* ---- a race ---- */
 
-/* 0 if that was the end of the connection. */
-static int write_one(struct racer *racer, int is_race)
+static enum line_answer insert(struct racer *racer, uint32_t number)
+{
+    static const enum fate fates[] = {
+        [LINE_RAN] = FATE_RAN, [LINE_ENDED] = FATE_ENDED, [LINE_BROKEN] = FATE_SENT};
+    atomic_store(&board->fate[number], FATE_SENT);
+    enum line_answer answer = line_insert(&racer->line, number, (unsigned)some(racer, LINE_WAYS));
+    atomic_store(&board->fate[number], fates[answer]);
+    if (answer == LINE_BROKEN) {
+        fprintf(stderr, "races: query %u: %s\n", number, racer->line.why);
+        atomic_store(&is_broken, 1);
+    }
+    return answer;
+}
+
+/* A child is made, which writes. It has the connection as it was, and nobody ends that one any
+ * more. */
+static enum line_answer insert_by_child(struct racer *racer, uint32_t number)
+{
+    int status = LINE_BROKEN;
+    pid_t child = support_fork();
+    if (!child)
+        _exit((int)insert(racer, number));
+    if (child < 0 || waitpid(child, &status, 0) != child || !WIFEXITED(status) ||
+        WEXITSTATUS(status) >= LINE_BROKEN)
+        atomic_store(&is_broken, 1);
+    return (enum line_answer)WEXITSTATUS(status);
+}
+
+/* At the moment in which the keeper decides. 0 if that is the end of the connection. */
+static int run_race(struct racer *racer, uint32_t number)
+{
+    uint64_t what = some(racer, OTHERS);
+    count(RACES);
+    if (what == 0) {
+        count(RACES_CLOSED);
+        line_close(&racer->line);
+        return 0;
+    }
+    if (what == 1)
+        count(RACES_FORKED);
+    enum line_answer answer = what == 1 ? insert_by_child(racer, number) : insert(racer, number);
+    count(answer == LINE_RAN ? RACES_RAN : RACES_ENDED);
+    if (what == 1)
+        line_close(&racer->line); /* since it has another owner it never gives way */
+    return what != 1 && answer == LINE_RAN;
+}
+
+/* At another one. */
+static int run_query(struct racer *racer, uint32_t number)
+{
+    int had_ended = has_ended(racer->line.fd);
+    enum line_answer answer = insert(racer, number);
+    count(QUERIES);
+    if (answer == LINE_ENDED && had_ended)
+        count(FOUND_ENDED);
+    return answer == LINE_RAN;
+}
+
+static int run(struct racer *racer, struct pqb_layout *map)
 {
     uint32_t number = atomic_fetch_add(&board->next, 1);
     if (number >= BOARD_ROOM)
         return 0;
-    atomic_store(&board->fate[number], FATE_SENT);
-    int had_ended = !is_race && has_ended(racer->line.fd);
-    switch (line_insert(&racer->line, number, (unsigned)some(racer, LINE_WAYS))) {
-    case LINE_RAN:
-        atomic_store(&board->fate[number], FATE_RAN);
-        if (is_race)
-            count(RACES_RAN);
-        return 1;
-    case LINE_ENDED:
-        atomic_store(&board->fate[number], FATE_ENDED);
-        if (is_race)
-            count(RACES_ENDED);
-        else if (had_ended)
-            count(FOUND_ENDED);
-        return 0;
-    default:
-        fprintf(stderr, "races: query %u: %s\n", number, racer->line.why);
-        atomic_store(&is_broken, 1);
-        return 0;
-    }
-}
-
-/* 0 if that was the end of the connection. */
-static int run(struct racer *racer, struct pqb_layout *map)
-{
     await_wish(racer, map);
-    int is_race = is_racing(racer, map);
-    if (is_race)
-        count(RACES);
-    else
-        count(QUERIES);
-    if (!is_race || some(racer, CLOSES))
-        return write_one(racer, is_race);
-    count(RACES_CLOSED);
-    line_close(&racer->line);
-    return 0;
+    return is_racing(racer, map) ? run_race(racer, number) : run_query(racer, number);
 }
 
 /* ---- its life ---- */
