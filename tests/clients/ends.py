@@ -38,6 +38,7 @@ POOLS = [
     Pool(python("sqlalchemy", "sqlalchemy_queue.py")),
     Pool(python("sqlalchemy, pre-ping", "sqlalchemy_queue.py", "ping")),
     Pool(python("asyncpg pool", "asyncpg_pool.py")),
+    Pool(python("asyncpg uvloop pool", "asyncpg_pool.py", "uvloop")),
     Pool(Row("ruby-pg, resets", ["ruby", os.path.join(HERE, "pools/ruby_pg.rb")])),
     Pool(Row("php-pdo persistent", ["php", os.path.join(HERE, "pools/php_pdo.php")])),
     Pool(Node("node pg, listens", "pools/pg_pool.js")),
