@@ -67,7 +67,7 @@ void pqb_socket_end_claim(struct pqb_socket *socket)
 
 int pqb_socket_hold_on(const struct pqb_socket *socket)
 {
-    int fd = libc_fcntl(socket->fd, F_DUPFD_CLOEXEC, NULL);
+    int fd = libc_fcntl(socket->fd, F_DUPFD_CLOEXEC, (void *)(STDERR_FILENO + 1L));
     if (fd >= 0 && pqb_descriptor_cookie(fd) != socket->cookie) {
         pqb_close(fd);
         fd = -1;
