@@ -84,23 +84,40 @@ struct guest *giving_waiter(struct giving_way way, const char *patience)
     return waiter;
 }
 
-/* Has all who hold something say what it does. */
-static void refresh(void)
+/* Does that to the ledger as it is. */
+static void with_region(void (*what)(struct pqb_region *region))
 {
     struct pqb_ledger ledger;
     struct pqb_region *region;
     if (pqb_ledger_open(&ledger, ground_ledger_name(), 0, NULL))
         return;
     if (!pqb_ledger_region(&ledger, &region, NULL)) {
-        pqb_yield_refresh(region);
+        what(region);
         pqb_region_unpin(region);
     }
     pqb_ledger_close(&ledger);
 }
 
+/* Has all who hold something say what it does. */
+static void refresh(struct pqb_region *region)
+{
+    pqb_yield_refresh(region);
+}
+
+static void forget_declined(struct pqb_region *region)
+{
+    for (unsigned i = 0; i < PQB_CLAIMS; i++)
+        atomic_store(&region->map->claim[i].declined_at, 0);
+}
+
+void giving_ask_again(void)
+{
+    with_region(forget_declined);
+}
+
 static int is_told(const struct guest *guest, const char *session)
 {
-    refresh();
+    with_region(refresh);
     const struct pqb_snapshot *now = ground_look();
     for (unsigned i = 0; i < now->claims; i++) {
         const char *name = pqb_session_name(now->claim[i].session);

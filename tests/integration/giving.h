@@ -41,6 +41,9 @@ void giving_told(const struct guest *guest, const char *session);
 /* Whoever waits has been waiting for a while, and nobody gave way. */
 void giving_stays(void);
 
+/* Whoever declined of late may be asked again: else he is let alone for a second. */
+void giving_ask_again(void);
+
 /* How many gave way since the last holder or waiter came. */
 uint64_t giving_count(void);
 

@@ -29,8 +29,8 @@ static void stays_until(struct giving_way way, const char *const *begin, const c
     giving_stays();
     guest_go(holder);
     giving_ready(holder);
+    cr_assert(wait_until((giving_ask_again(), giving_count() == 1)));
     hear_start(waiter, "ok");
-    cr_assert_eq(giving_count(), 1);
     guest_go(holder);
     hear_start(holder, giving_ended(way));
     content(holder);
