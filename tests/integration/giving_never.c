@@ -317,6 +317,31 @@ Test(giving_never, what_was_used_past_the_hooks)
     all_given_back();
 }
 
+/* Some clients have one that does nothing else: it is inside all the time. */
+Test(giving_never, while_a_thread_reads)
+{
+    for (unsigned i = 1; i < GIVING_WAYS; i += 2) {
+        struct giving_way way = giving_way(i);
+        struct guest *holder =
+            giving_holder(way, WORDS("reader", "pause", "utter", "select 'still here'", "pause"));
+        giving_ready(holder);
+        struct guest *waiter = giving_waiter(way, "60s");
+        giving_told(holder, "active");
+        giving_stays();
+        guest_go(holder);
+        const char *first = guest_line(holder);
+        if (!strcmp(first, "ready"))
+            hear(holder, "ok still here");
+        else
+            cr_assert_str_eq(first, "ok still here");
+        content(holder);
+        hear_start(waiter, "ok");
+        cr_assert_eq(giving_count(), 0);
+        content(waiter);
+        all_given_back();
+    }
+}
+
 /* It is charged to nobody, and asked by nobody. */
 Test(giving_never, replication)
 {

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,6 +70,28 @@ static void tell(void)
     struct packet packet = query_of(stage_argument());
     send_it(&packet);
     stage_say("told");
+}
+
+static void *hear_and_say(void *unused)
+{
+    stage_say("%s", hear_outcome(current));
+    return unused;
+}
+
+/* A thread that reads whatever comes, from now on. */
+static void start_reader(void)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, hear_and_say, NULL))
+        give_up("pthread_create");
+    pthread_detach(thread);
+}
+
+/* SQL, to which the thread hears the answer. */
+static void write_only(void)
+{
+    struct packet packet = query_of(stage_argument());
+    send_it(&packet);
 }
 
 /* Past every hook; to the end of what comes at once behind the answer's first byte. */
@@ -191,6 +214,8 @@ const struct stage_step session_steps[] = {
     {"enter", enter},
     {"ask", ask},
     {"tell", tell},
+    {"reader", start_reader},
+    {"utter", write_only},
     {"askpast", ask_past},
     {"extended", extended},
     {"sync", sync_it},
