@@ -79,10 +79,10 @@ enum pqb_session_state {
     PQB_SESSION_UNTOLD = 0, /* nobody follows it: its process does not give way */
     PQB_SESSION_ACTIVE,
     PQB_SESSION_TRANSACTION, /* idle in a transaction */
+    PQB_SESSION_SHARED,      /* another process has the socket too */
     PQB_SESSION_IDLE,
     /* Those from here on never give way. */
     PQB_SESSION_UNSEEN, /* encrypted, or not understood */
-    PQB_SESSION_SHARED, /* another process may have the socket too */
     PQB_SESSION_PINNED, /* for the reason that is added: PQB_SESSION_PINS of them */
     PQB_SESSION_PINS = 10,
 };

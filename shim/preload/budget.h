@@ -44,9 +44,9 @@ enum pqb_verdict pqb_budget_submit(const struct pqb_ask *ask, struct pqb_claim *
  * waits longer than it could. */
 int pqb_budget_is_to_part(const struct pqb_claim *claim, uint64_t deadline);
 
-/* The socket of a claim that waits, or will, is connected all the same: so many may, and not as long as
- * others; *deadline is brought forward. 0 if they are too many: the claim is given back, and
- * *refusal says why. */
+/* The socket of a claim that waits, or will, is connected all the same: so many may, and not as
+ * long as others; *deadline is brought forward. 0 if they are too many: the claim is given back,
+ * and *refusal says why. */
 int pqb_budget_may_connect(const struct pqb_ask *ask, struct pqb_claim *claim, uint64_t *deadline,
                            struct pqb_refusal *refusal);
 

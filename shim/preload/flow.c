@@ -201,6 +201,16 @@ const struct pqb_session *pqb_flow_session(const struct pqb_flow *flow)
     return &flow->session;
 }
 
+void pqb_flow_is_alone(struct pqb_flow *flow)
+{
+    flow->forks = pqb_process_forks();
+}
+
+int pqb_flow_is_counted(const struct pqb_flow *flow)
+{
+    return flow->is_counted;
+}
+
 int pqb_flow_is_shared(const struct pqb_flow *flow)
 {
     return flow->forks != pqb_process_forks();

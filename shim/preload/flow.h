@@ -61,7 +61,12 @@ const struct pqb_session *pqb_flow_session(const struct pqb_flow *flow);
  * arrived? Not where somebody wrote or read past the hooks. A Unix socket's is not counted. */
 int pqb_flow_is_whole(const struct pqb_flow *flow, int fd);
 
-/* May another process have a copy of the socket? This one has forked since. */
+/* May another process have a copy of the socket? This one has forked since, or since it was found
+ * to be alone. */
 int pqb_flow_is_shared(const struct pqb_flow *flow);
+void pqb_flow_is_alone(struct pqb_flow *flow);
+
+/* Does the kernel count its bytes, so that what another process did with it would be known? */
+int pqb_flow_is_counted(const struct pqb_flow *flow);
 
 #endif

@@ -7,11 +7,13 @@
 #include "preload/descriptor.h"
 #include "preload/flow.h"
 #include "preload/keeper.h"
+#include "preload/kin.h"
 #include "preload/libc.h"
 #include "preload/log.h"
 #include "preload/settings.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 _Static_assert((int)PQB_PINS == (int)PQB_SESSION_PINS, "a reason to stay without its name");
@@ -32,6 +34,46 @@ void pqb_giving_begin(struct pqb_socket *socket)
     if (pqb_giving_is_on() && !socket->flow && claim->region && pqb_keeper_start() &&
         pqb_socket_follow(socket))
         pqb_yield_offer(claim, pqb_settings()->yield_ms);
+}
+
+/* ---- what other processes have ---- */
+
+#define COPIES 256                  /* sockets, that are looked for at once */
+#define LOOK_AGAIN (1 * PQB_SECOND) /* where a child has some */
+
+static uint64_t inode_of(const struct pqb_socket *socket)
+{
+    struct stat status;
+    return fstat(socket->fd, &status) ? 0 : status.st_ino;
+}
+
+/* Where the kernel does not count, a child may have said something and be gone. */
+static int may_be_copied(const struct pqb_socket *socket)
+{
+    return pqb_giving_may_be_asked(socket) && pqb_flow_is_shared(socket->flow) &&
+           pqb_flow_is_counted(socket->flow);
+}
+
+/* No fork comes in between: it needs the lock that we have. */
+void pqb_giving_look_for_copies(void)
+{
+    static uint64_t look_at;
+    struct pqb_kin_socket copied[COPIES];
+    struct pqb_socket *socket, *of[COPIES];
+    unsigned count = 0;
+    for (socket = pqb_sockets_first(); socket && count < COPIES; socket = socket->next)
+        if (may_be_copied(socket)) {
+            copied[count].inode = inode_of(socket);
+            of[count++] = socket;
+        }
+    if (!count || pqb_now() < look_at)
+        return;
+    pqb_kin_look(copied, count);
+    for (unsigned i = 0; i < count; i++)
+        if (!copied[i].is_shared && copied[i].inode)
+            pqb_flow_is_alone(of[i]->flow);
+        else
+            look_at = pqb_now() + LOOK_AGAIN;
 }
 
 /* ---- what it is doing ---- */

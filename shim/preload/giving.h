@@ -15,6 +15,10 @@ void pqb_giving_begin(struct pqb_socket *socket);
 /* Whether it may be asked, which is by this process's bell. */
 int pqb_giving_may_be_asked(const struct pqb_socket *socket);
 
+/* Which of all those that were open when this process forked does a child still have? Before they
+ * are told. */
+void pqb_giving_look_for_copies(void);
+
 /* Brings its row in the ledger up to date. */
 void pqb_giving_tell(struct pqb_socket *socket);
 

@@ -136,9 +136,9 @@ struct pqb_scan {
 /* Reads on; returns what was seen, a set of enum pqb_seen. Bodies are skipped by their length. */
 unsigned pqb_protocol_scan(struct pqb_scan *scan, const void *bytes, size_t length);
 
-/* The server waits for the client: the last answer was ReadyForQuery, see `ready`, and only messages
- * that come unasked (a notice, a parameter's status, a notification) came since, to their end.
- * Whether the client has asked something meanwhile, the caller knows. */
+/* The server waits for the client: the last answer was ReadyForQuery, see `ready`, and only
+ * messages that come unasked (a notice, a parameter's status, a notification) came since, to their
+ * end. Whether the client has asked something meanwhile, the caller knows. */
 int pqb_protocol_scan_is_ready(const struct pqb_scan *scan);
 
 /* ---- what a client writes after its StartupMessage, in plaintext ---- */

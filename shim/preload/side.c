@@ -554,6 +554,7 @@ static int keep_open(struct pqb_side_wait *wait)
 {
     int is_asked = 0;
     const struct pqb_region *lost = NULL;
+    pqb_giving_look_for_copies();
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next) {
         struct pqb_region *region =
             pqb_giving_may_be_asked(socket) ? pqb_socket_claim(socket)->region : NULL;

@@ -267,6 +267,35 @@ Test(giving_never, what_a_child_shares)
     }
 }
 
+/* As programs start others: as long as the child lives it has a copy, of which it says nothing.
+ * Where the kernel counts bytes, that is known afterwards. */
+Test(giving_never, what_a_child_shares_and_while_it_does)
+{
+    for (unsigned i = 0; i < GIVING_WAYS; i++) {
+        struct giving_way way = giving_way(i);
+        struct guest *holder =
+            giving_holder(way, WORDS("fork", "{", "pause", "}", "wait", "pause"));
+        giving_ready(holder);
+        struct guest *waiter = giving_waiter(way, "60s");
+        giving_told(holder, "shared with a forked process");
+        giving_stays();
+        guest_go(holder);
+        hear(holder, "child 0");
+        hear(holder, "ready");
+        int is_unix = i >= 2;
+        if (!is_unix) {
+            hear_start(waiter, "ok");
+            giving_counts(1);
+        } else {
+            giving_stays();
+            cr_assert_eq(giving_count(), 0);
+        }
+        guest_end(holder);
+        guest_end(waiter);
+        all_given_back();
+    }
+}
+
 /* The server has ended it, and nobody has read why: he reads that, and nothing of ours. */
 Test(giving_never, with_something_unread)
 {
