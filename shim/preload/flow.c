@@ -89,12 +89,6 @@ void pqb_flow_leave(struct pqb_flow *flow, unsigned way, const struct iovec *par
     atomic_fetch_and(&flow->inside, ~way);
 }
 
-void pqb_flow_leave_lost(struct pqb_flow *flow, unsigned way)
-{
-    pqb_flow_lose(flow);
-    atomic_fetch_and(&flow->inside, ~way);
-}
-
 /* ---- what the kernel counts ---- */
 
 /* 0 if it does not. */

@@ -32,8 +32,9 @@ struct pqb_flow;
 struct pqb_flow *pqb_flow_enter(int fd, unsigned way);
 void pqb_flow_leave(struct pqb_flow *flow, unsigned way, const struct iovec *part, ssize_t result);
 
-/* The same, when it can't be told what was read. */
-void pqb_flow_leave_lost(struct pqb_flow *flow, unsigned way);
+/* Nothing more is to be learnt of it; it never gives way. */
+int pqb_flow_is_lost(const struct pqb_flow *flow);
+void pqb_flow_lose(struct pqb_flow *flow);
 
 /* ---- with the side door's lock held ---- */
 
@@ -46,10 +47,6 @@ void pqb_flow_end(struct pqb_flow *flow);
 /* Keeps everybody out. 0 if somebody is inside, or it is lost: then it is not idle for sure. */
 int pqb_flow_hold(struct pqb_flow *flow);
 void pqb_flow_release(struct pqb_flow *flow);
-
-/* Nothing more is to be learnt of it; it never gives way. */
-int pqb_flow_is_lost(const struct pqb_flow *flow);
-void pqb_flow_lose(struct pqb_flow *flow);
 
 /* When something last passed, of pqb_now; up to some milliseconds ago it is as if it were then. */
 uint64_t pqb_flow_used_at(const struct pqb_flow *flow);

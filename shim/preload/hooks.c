@@ -170,9 +170,8 @@ static ssize_t have_read(int fd, struct pqb_flow *flow, const struct iovec *part
     if (!flow || flow == PQB_FLOW_HELD)
         return pqb_side_have_read(fd, part, parts, flags, result);
     if (flags & MSG_TRUNC)
-        pqb_flow_leave_lost(flow, PQB_FLOW_IN);
-    else
-        pqb_flow_leave(flow, PQB_FLOW_IN, part, flags & MSG_PEEK ? 0 : result);
+        pqb_flow_lose(flow); /* nobody knows what it was */
+    pqb_flow_leave(flow, PQB_FLOW_IN, part, flags & (MSG_PEEK | MSG_TRUNC) ? 0 : result);
     return result;
 }
 

@@ -142,7 +142,8 @@ Test(flow, what_could_not_be_seen)
 {
     on_unix();
     cr_assert_eq(pqb_flow_enter(client, PQB_FLOW_IN), flow);
-    pqb_flow_leave_lost(flow, PQB_FLOW_IN);
+    pqb_flow_lose(flow);
+    pqb_flow_leave(flow, PQB_FLOW_IN, NULL, 0);
     cr_assert(pqb_flow_is_lost(flow));
     cr_assert_not(pqb_flow_hold(flow));
 }
