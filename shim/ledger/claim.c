@@ -2,6 +2,7 @@
 
 #include "ledger/admission.h"
 #include "ledger/backend.h"
+#include "ledger/command.h"
 #include "ledger/diag.h"
 #include "ledger/ending.h"
 #include "ledger/journal.h"
@@ -28,23 +29,20 @@ static void text_copy(char *to, size_t capacity, const char *from)
         memcpy(to, from, strnlen(from, capacity));
 }
 
-/* This process's command line, read once: its arguments with blanks between. Under the process
- * lock, before the guard: it opens a file the first time. */
+/* This process's command line, read once. Under the process lock, before the guard: it opens a file
+ * the first time. */
 static const char *command_of(const struct pqb_process *self)
 {
     static uint64_t of_process;
     static char command[sizeof((struct pqb_claim_row *)0)->command];
     if (of_process != self->id) {
-        memset(command, 0, sizeof command);
+        char line[1024];
         int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
-        ssize_t got = fd < 0 ? 0 : pread(fd, command, sizeof command, 0);
+        ssize_t got = fd < 0 ? 0 : pread(fd, line, sizeof line - 1, 0);
         if (fd >= 0)
             pqb_close(fd);
-        while (got > 0 && !command[got - 1])
-            got--;
-        for (ssize_t i = 0; i < got; i++)
-            if (!command[i])
-                command[i] = ' ';
+        pqb_command_show(line, got > 0 ? (size_t)got : 0);
+        text_copy(command, sizeof command, line);
         of_process = self->id;
     }
     return command;

@@ -1,5 +1,7 @@
 #include "tool/program.h"
 
+#include "ledger/command.h"
+
 #include <elf.h>
 #include <fcntl.h>
 #include <link.h>
@@ -54,14 +56,7 @@ static void read_command(struct pqb_program *program)
     ssize_t got = read_file(program->pid, "comm", program->name, sizeof program->name - 1);
     program->name[got > 0 ? got - (program->name[got - 1] == '\n') : 0] = 0;
     got = read_file(program->pid, "cmdline", program->command, sizeof program->command - 1);
-    while (got > 0 && !program->command[got - 1])
-        got--;
-    for (ssize_t i = 0; i < got; i++)
-        if (!program->command[i])
-            program->command[i] = ' ';
-    if (got > 0)
-        program->command[got] = 0;
-    else
+    if (!pqb_command_show(program->command, got > 0 ? (size_t)got : 0))
         snprintf(program->command, sizeof program->command, "[%s]", program->name);
 }
 
