@@ -123,6 +123,7 @@ static void explain(struct pqb_socket *socket, const struct pqb_yield_wish *wish
         "it gave way.",
         socket->server, (double)idle / (double)PQB_SECOND, *wish->app ? wish->app : "another",
         (int)wish->pid);
+    pqb_refusal_make_plain(why);
     snprintf(why->hint, sizeof why->hint,
              "Connections that are idle for %.1f s (PQBUDGET_YIELD) give way while others wait. A "
              "pool that is no longer needed should be closed.",

@@ -115,6 +115,13 @@ static const char *hint_for(unsigned obstacle, const struct pqb_holders_own *own
     }
 }
 
+void pqb_refusal_make_plain(struct pqb_refusal *refusal)
+{
+    for (char *c = refusal->detail; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+}
+
 void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
                      const struct pqb_refusal_case *about)
 {
@@ -134,6 +141,7 @@ void pqb_refusal_for(struct pqb_refusal *refusal, struct pqb_region *region,
     if (holders.ahead)
         add(&text, " behind %u other%s", holders.ahead, holders.ahead == 1 ? "" : "s");
     add(&text, ".");
+    pqb_refusal_make_plain(refusal);
     snprintf(refusal->hint, sizeof refusal->hint, "%s", hint_for(about->obstacle, &own));
 }
 

@@ -35,4 +35,8 @@ void pqb_refusal_for_failure(struct pqb_refusal *refusal, const char *error);
  * directory) and `port`; NULL if there is no memory. */
 char *pqb_refusal_message(const struct pqb_refusal *refusal, const char *host, const char *port);
 
+/* Printable ASCII, as labels are by themselves: whoever can write the ledger can put anything into
+ * one, and the detail is read on somebody else's terminal. */
+void pqb_refusal_make_plain(struct pqb_refusal *refusal);
+
 #endif
