@@ -47,19 +47,28 @@ static const char *parent_of(const char *path, char parent[PQB_LIFE_PATH])
     return base;
 }
 
+/* The folder itself: where a group shares a place, a member can put a link or another folder there
+ * under its name, between any two calls that go by the name. -1 with errno. */
+static int folder_open(const char *folder)
+{
+    return open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
 /* ---- removing ---- */
 
 void pqb_files_remove(const char *folder)
 {
-    char path[PQB_LIFE_PATH + 8];
-    for (unsigned group = 0; group < PQB_GROUPS; group++) {
-        snprintf(path, sizeof path, "%s/%03u", folder, group);
-        unlink(path);
+    char name[8];
+    int fd = folder_open(folder);
+    for (unsigned group = 0; fd >= 0 && group < PQB_GROUPS; group++) {
+        snprintf(name, sizeof name, "%03u", group);
+        unlinkat(fd, name, 0);
     }
-    snprintf(path, sizeof path, "%s/guard", folder);
-    unlink(path);
-    snprintf(path, sizeof path, "%s/ledger", folder);
-    unlink(path);
+    if (fd >= 0) {
+        unlinkat(fd, "guard", 0);
+        unlinkat(fd, "ledger", 0);
+        pqb_close(fd);
+    }
     rmdir(folder);
 }
 
@@ -123,10 +132,11 @@ int pqb_files_are_shared(const char *path, gid_t group)
 }
 
 /* Creates a file of the mode, whatever the umask, and tells its inode. -1 with errno. */
-static int make_file(const char *path, struct access access, uint64_t *inode, uint64_t *device)
+static int make_file(int folder, const char *name, struct access access, uint64_t *inode,
+                     uint64_t *device)
 {
     struct stat status;
-    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, access.mode);
+    int fd = openat(folder, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, access.mode);
     if (fd < 0)
         return -1;
     if (fchown(fd, (uid_t)-1, access.group) || fchmod(fd, access.mode) || fstat(fd, &status)) {
@@ -139,7 +149,7 @@ static int make_file(const char *path, struct access access, uint64_t *inode, ui
 }
 
 /* Fills `folder` with lock files and a complete ledger. -1 with errno. */
-static int make_contents(const char *folder, struct access access, uint64_t id)
+static int make_contents(int folder, struct access access, uint64_t id)
 {
     struct pqb_identity identity = {
         .magic = PQB_MAGIC,
@@ -148,15 +158,14 @@ static int make_contents(const char *folder, struct access access, uint64_t id)
         .size = PQB_LEDGER_BYTES,
         .id = id,
     };
-    char path[PQB_LIFE_PATH + 8];
-    snprintf(path, sizeof path, "%s/guard", folder);
-    int fd = make_file(path, access, &identity.guard_inode, &identity.locks_device);
+    char name[8];
+    int fd = make_file(folder, "guard", access, &identity.guard_inode, &identity.locks_device);
     if (fd < 0)
         return -1;
     pqb_close(fd);
     for (unsigned group = 0; group < PQB_GROUPS; group++) {
-        snprintf(path, sizeof path, "%s/%03u", folder, group);
-        fd = make_file(path, access, &identity.group_inode[group], &identity.locks_device);
+        snprintf(name, sizeof name, "%03u", group);
+        fd = make_file(folder, name, access, &identity.group_inode[group], &identity.locks_device);
         if (fd < 0)
             return -1;
         pqb_close(fd);
@@ -164,8 +173,7 @@ static int make_contents(const char *folder, struct access access, uint64_t id)
     identity.checksum = pqb_files_checksum(&identity);
 
     uint64_t inode, device;
-    snprintf(path, sizeof path, "%s/ledger", folder);
-    fd = make_file(path, access, &inode, &device);
+    fd = make_file(folder, "ledger", access, &inode, &device);
     if (fd < 0)
         return -1;
     /* Space for every byte now: a sparse file on a full tmpfs is SIGBUS in somebody's process. */
@@ -183,32 +191,48 @@ static int make_contents(const char *folder, struct access access, uint64_t id)
     return code ? -1 : 0;
 }
 
-/* Renames without replacing; by link and unlink where the file system can't. -1 with errno. */
-static int rename_new(const char *from, const char *to)
+/* Puts the ledger into its place unless there is one; by link and unlink where the file system
+ * can't. -1 with errno. */
+static int publish(int folder, const char *path)
 {
-    if (!syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 1 /* RENAME_NOREPLACE */))
+    static const char name[] = "ledger";
+    if (!syscall(SYS_renameat2, folder, name, AT_FDCWD, path, 1 /* RENAME_NOREPLACE */))
         return 0;
     if (errno != EINVAL && errno != ENOSYS)
         return -1;
-    if (link(from, to))
+    if (linkat(folder, name, AT_FDCWD, path, 0))
         return -1;
-    return unlink(from);
+    return unlinkat(folder, name, 0);
+}
+
+/* Makes all of it in the empty folder that bears this name now, if it is ours. -1 with errno. */
+static int make_in(const char *name, struct access access, uint64_t id, const char *path)
+{
+    struct stat status;
+    int folder = folder_open(name);
+    if (folder < 0)
+        return -1;
+    errno = EACCES;
+    int failed = fstat(folder, &status) || status.st_uid != geteuid() ||
+                 fchown(folder, (uid_t)-1, access.group) ||
+                 fchmod(folder, access.mode | ((access.mode & 0440) >> 2)) ||
+                 make_contents(folder, access, id) || publish(folder, path);
+    int code = errno;
+    pqb_close(folder);
+    errno = code;
+    return failed ? -1 : 0;
 }
 
 enum pqb_status pqb_files_make(const char *path, struct pqb_error *error)
 {
-    char folder[PQB_LIFE_PATH], built[PQB_LIFE_PATH + 8];
+    char folder[PQB_LIFE_PATH];
     struct access access = access_of_place(path);
     uint64_t id = pqb_random();
     pqb_files_folder(path, id, folder);
-    snprintf(built, sizeof built, "%s/ledger", folder);
-
     int failed = mkdir(folder, 0700);
     int code = errno;
     if (!failed) {
-        failed = chown(folder, (uid_t)-1, access.group) ||
-                 chmod(folder, access.mode | ((access.mode & 0440) >> 2)) ||
-                 make_contents(folder, access, id) || rename_new(built, path);
+        failed = make_in(folder, access, id, path);
         code = errno;
         if (failed)
             pqb_files_remove(folder);

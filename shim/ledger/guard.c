@@ -31,7 +31,7 @@ static enum pqb_status guard_descriptor(struct pqb_region *region, int *out)
     }
     char path[PQB_LIFE_PATH + 8];
     snprintf(path, sizeof path, "%s/guard", region->life.folder);
-    fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return errno == ENOENT ? PQB_DAMAGED : pqb_status_from_errno(errno);
     if (fstat(fd, &status) || status.st_ino != region->guard_inode) {

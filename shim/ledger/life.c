@@ -33,7 +33,7 @@ static enum pqb_status group_open(const struct pqb_life *life, unsigned group, i
     char path[PQB_LIFE_PATH + 8];
     struct stat status;
     snprintf(path, sizeof path, "%s/%03u", life->folder, group);
-    int opened = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+    int opened = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     if (opened < 0)
         return errno == ENOENT ? PQB_DAMAGED : pqb_status_from_errno(errno);
     if (fstat(opened, &status) || status.st_ino != life->inode[group] ||

@@ -1,6 +1,7 @@
 /* region.c: making and checking the ledger's file, and what a damaged one does to a host: nothing.
  */
 #include "ledger/region.h"
+#include "ledger/files.h"
 #include "ledger/holders.h"
 #include "ledger/journal.h"
 #include "ledger/snapshot.h"
@@ -21,6 +22,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -525,6 +527,111 @@ Test(region, other_lock_files_are_refused)
     cr_assert_eq(try_open(1), PQB_OK);
 }
 
+/* ---- what other members of a group can put in our way ---- */
+
+/* A folder of root's and everybody's of group NOBODY, as for a ledger that several users share. */
+static void share_folder(char folder[PATH_MAX])
+{
+    snprintf(folder, PATH_MAX, "/dev/shm/test.group.%d", (int)getpid());
+    cr_assert(!mkdir(folder, 0700) && !chown(folder, 0, NOBODY) && !chmod(folder, 0770));
+    snprintf(path, sizeof path, "%s/ledger", folder);
+}
+
+static void unshare_folder(const char *folder)
+{
+    entries(1);
+    cr_assert_eq(rmdir(folder), 0, "something else is in it");
+}
+
+/* Another user does not die with his parent unless he asks for it again. */
+static int become_member(void)
+{
+    return setgroups(0, NULL) || setgid(NOBODY) || setuid(NOBODY) ||
+           prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+/* A private folder with files of the names that a ledger's lock files have. */
+static void make_private(char folder[PATH_MAX])
+{
+    static const char *const names[] = {"guard", "000", "ledger"};
+    char file[PATH_MAX + 16];
+    snprintf(folder, PATH_MAX, "%s.private", path);
+    cr_assert_eq(mkdir(folder, 0700), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(file, sizeof file, "%s/%s", folder, names[i]);
+        int fd = open(file, O_CREAT | O_CLOEXEC, 0600);
+        cr_assert(fd >= 0 && !close(fd));
+    }
+}
+
+static unsigned files_in(const char *folder)
+{
+    unsigned count = 0;
+    DIR *directory = opendir(folder);
+    cr_assert_not_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory));)
+        count += *entry->d_name != '.';
+    closedir(directory);
+    return count;
+}
+
+Test(region, removing_follows_no_link)
+{
+    char private[PATH_MAX], folder[PATH_MAX];
+    make_private(private);
+    snprintf(folder, sizeof folder, "%s~0123456789abcdef", path);
+    cr_assert_eq(symlink(private, folder), 0);
+    pqb_files_remove(folder);
+    cr_assert_eq(files_in(private), 3);
+}
+
+/* Puts a link to `private` in the place of every folder for lock files as soon as it is made. */
+static void exchange_folders(const char *shared, const char *private)
+{
+    char folder[PATH_MAX + 300], aside[PATH_MAX + 300];
+    for (unsigned count = 0;;) {
+        DIR *directory = opendir(shared);
+        for (struct dirent *entry; directory && (entry = readdir(directory));) {
+            if (entry->d_type != DT_DIR || !strchr(entry->d_name, '~'))
+                continue;
+            snprintf(folder, sizeof folder, "%s/%s", shared, entry->d_name);
+            snprintf(aside, sizeof aside, "%s.aside.%u", path, count++);
+            if (!rename(folder, aside))
+                (void)!symlink(private, folder);
+        }
+        if (directory)
+            closedir(directory);
+    }
+}
+
+Test(region, making_follows_no_link)
+{
+    if (geteuid())
+        cr_skip_test("needs root");
+    char shared[PATH_MAX], private[PATH_MAX];
+    struct stat status;
+    share_folder(shared);
+    make_private(private);
+    pid_t member = support_fork();
+    if (!member) {
+        if (!become_member())
+            exchange_folders(shared, private);
+        _exit(1);
+    }
+    unsigned caught = 0;
+    for (unsigned round = 0; round < 300 && caught < 20; round++) {
+        caught += try_open(1) != PQB_OK;
+        (void)!unlink(path);
+        cr_assert_eq(stat(private, &status), 0);
+        cr_assert(status.st_mode == (S_IFDIR | 0700) && !status.st_gid, "round %u: mode %o of %u",
+                  round, status.st_mode, status.st_gid);
+        cr_assert_eq(files_in(private), 3, "round %u", round);
+    }
+    cr_assert(caught, "he was never quick enough");
+    support_kill(member);
+    unshare_folder(shared);
+}
+
 static const struct pqb_server_config five = {.limit = 5, .drain_ms = 0};
 static const struct pqb_claim_request request = {
     .server = "localhost:5432", .app = "test", .defaults = &five};
@@ -553,6 +660,59 @@ Test(region, a_claims_lock_file_that_is_another_is_noticed)
     cr_assert(text_is_clear(), "\"%s\"", error.text);
     pqb_ledger_close(&ledger);
     cr_assert_eq(support_descriptors(), descriptors);
+}
+
+/* A lease makes whoever opens the file wait for its holder, 45 s. */
+static int lease_lock_files(void)
+{
+    char file[PATH_MAX], name[8];
+    for (unsigned group = 0; group < PQB_GROUPS; group++) {
+        snprintf(name, sizeof name, "%03u", group);
+        lock_file_path(file, name);
+        int fd = open(file, O_RDWR | O_CLOEXEC);
+        child_must(fd >= 0 && !fcntl(fd, F_SETLEASE, F_WRLCK));
+    }
+    return 0;
+}
+
+static int use_leased(uint64_t ignored)
+{
+    struct pqb_ledger ledger;
+    struct pqb_claim claim;
+    gid_t group = NOBODY;
+    (void)ignored;
+    child_must(!setgroups(1, &group));
+    child_must(!pqb_ledger_open(&ledger, path, 0, &error));
+    child_must(pqb_status_is_failure(acquire(&ledger, &claim)));
+    pqb_ledger_close(&ledger);
+    return 0;
+}
+
+Test(region, a_leased_lock_file_holds_nobody_up)
+{
+    if (geteuid())
+        cr_skip_test("needs root");
+    char shared[PATH_MAX];
+    share_folder(shared);
+    _Atomic int *stage = support_shared(sizeof *stage);
+    pid_t member = support_fork();
+    if (!member) {
+        signal(SIGIO, SIG_IGN);
+        if (become_member() || try_open(1) || lease_lock_files())
+            _exit(1);
+        atomic_store(stage, 1);
+        for (;;)
+            pause();
+    }
+    cr_assert(wait_until(atomic_load(stage) || has_ended(member)));
+    cr_assert(atomic_load(stage));
+    pid_t user = support_fork();
+    if (!user)
+        _exit(use_leased(0));
+    cr_assert(wait_until(has_ended(user)), "it waits"); /* less than the kernel lets him wait */
+    cr_assert_eq(reaped, 0, "0x%x", reaped);
+    support_kill(member);
+    unshare_folder(shared);
 }
 
 /* ---- a file system that says no ---- */
@@ -986,6 +1146,64 @@ Test(region, wild_writes_into_a_ledger_in_use_harm_nobody)
 {
     for (uint64_t seed = 0; seed < 400; seed++) {
         assert_child(use_scribbled, seed);
+        if (seed % 16 == 15)
+            entries(1);
+    }
+}
+
+/* ---- a member who never stops ---- */
+
+/* Writes anything anywhere but what would only make everybody go away: the identity, `retired`. */
+static void scribble_on(struct pqb_layout *map, uint64_t seed)
+{
+    size_t first = offsetof(struct pqb_header, dirty), size = sizeof *map - 8;
+    random_state = seed;
+    for (;;) {
+        for (unsigned i = 0; i < 200; i++) {
+            /* Half of it where those who are here look: the header, the first rows of each table.
+             */
+            static const size_t hot[] = {
+                offsetof(struct pqb_header, dirty),  offsetof(struct pqb_header, pending),
+                offsetof(struct pqb_layout, server), offsetof(struct pqb_layout, app),
+                offsetof(struct pqb_layout, alias),  offsetof(struct pqb_layout, event),
+                offsetof(struct pqb_layout, account)};
+            size_t at = first + chance() % (size - first);
+            if (i % 2)
+                at = hot[chance() % (sizeof hot / sizeof *hot)] + chance() % 400;
+            uint64_t value = chance() >> chance() % 64;
+            memcpy((unsigned char *)map + at, &value, 1 + chance() % 8);
+        }
+        usleep(20);
+    }
+}
+
+static int live_beside_scribbler(uint64_t seed)
+{
+    struct pqb_ledger ledger;
+    struct stat before, after;
+    int own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    child_must(own >= 0 && !fstat(own, &before));
+    unsigned had = support_descriptors();
+    child_must(!pqb_ledger_open(&ledger, path, 1, &error));
+    struct pqb_layout *map = ledger.region->map;
+    pid_t member = support_fork();
+    if (!member)
+        scribble_on(map, seed);
+    do_everything(&ledger, 4);
+    support_kill(member);
+    pqb_ledger_close(&ledger);
+    child_must(support_descriptors() == had);
+    child_must(!fstat(own, &after) && before.st_rdev == after.st_rdev);
+    child_must(!pqb_ledger_open(&ledger, path, 1, &error));
+    child_must(!works_again(&ledger));
+    pqb_ledger_close(&ledger);
+    return 0;
+}
+
+Test(region, a_member_who_scribbles_all_the_time_harms_nobody)
+{
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        assert_child(live_beside_scribbler, seed);
         if (seed % 16 == 15)
             entries(1);
     }
