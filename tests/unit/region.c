@@ -1194,6 +1194,7 @@ static int live_beside_scribbler(uint64_t seed)
     pqb_ledger_close(&ledger);
     child_must(support_descriptors() == had);
     child_must(!fstat(own, &after) && before.st_rdev == after.st_rdev);
+    child_must(!pqb_steer_reset(path, 1, &error));
     child_must(!pqb_ledger_open(&ledger, path, 1, &error));
     child_must(!works_again(&ledger));
     pqb_ledger_close(&ledger);
