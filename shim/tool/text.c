@@ -91,10 +91,12 @@ void pqb_text_put(FILE *out, uint32_t character)
 int pqb_text_is_control(uint32_t character)
 {
     return character < 0x20 || (character >= 0x7f && character < 0xa0) || character == 0xad ||
+           character == 0x61c || character == 0x180e ||    /* as those of the next line */
            (character >= 0x200b && character <= 0x200f) || /* invisible, direction marks */
            (character >= 0x2028 && character <= 0x202e) || /* line ends, overrides */
            (character >= 0x2060 && character <= 0x206f) || /* isolates */
-           character == 0xfeff || (character >= 0xe0000 && character <= 0xe0fff);
+           character == 0xfeff || (character >= 0xfff9 && character <= 0xfffb) ||
+           (character >= 0xe0000 && character <= 0xe0fff);
 }
 
 /* What is shown for a character, and how wide that is. */
