@@ -41,7 +41,8 @@ static void answer(void)
     else if (pqb_session_can_give_way(&whole))
         puts("gives way");
     else
-        printf("%s%s\n", is_idle ? "idle, but " : "busy", is_idle ? pqb_session_name(PQB_SESSION_PINNED + pin) : "");
+        printf("%s%s\n", is_idle ? "idle, but " : "busy",
+               is_idle ? pqb_session_name(PQB_SESSION_PINNED + pin) : "");
     fflush(stdout);
 }
 

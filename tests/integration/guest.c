@@ -40,8 +40,8 @@ const char *guest_preload(const char *build)
 
 /* Variables that a guest gets from the test's own environment. */
 static const char *const inherited[] = {
-    "PATH",         "PGHOST",        "PGPORT",       "PGUSER", "PGDATABASE",
-    "ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR", "PQBUDGET_YIELD", NULL,
+    "PATH",          "PGHOST",       "PGPORT", "PGUSER",         "PGDATABASE", "ASAN_OPTIONS",
+    "UBSAN_OPTIONS", "TSAN_OPTIONS", "TMPDIR", "PQBUDGET_YIELD", NULL,
 };
 
 struct environment {

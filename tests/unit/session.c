@@ -21,7 +21,7 @@ static void add_line(struct stream *stream, const char *line)
     size_t length = strlen(line + 2);
     cr_assert_lt(length, sizeof body);
     for (size_t i = 0; i < length; i++)
-        body[i] = line[2 + i] == '~' ? '\0' : line[2 + i];
+        body[i] = (char)(line[2 + i] == '~' ? 0 : line[2 + i]);
     if (line[1] == 'R')
         memset(body, 0, length = 4);
     add_message(stream, line[1], body, length);
@@ -358,7 +358,8 @@ Test(session, takes_anything)
         for (unsigned i = 0; i < 4; i++) {
             size_t length = (size_t)random() % sizeof bytes;
             for (size_t at = 0; at < length; at++)
-                bytes[at] = random() % 3 ? "QPSZEdcI\0\0\0\0\4\5\6"[random() % 15] : (char)random();
+                bytes[at] =
+                    (char)(random() % 3 ? "QPSZEdcI\0\0\0\0\4\5\6"[random() % 15] : random());
             pass(&session, random() % 2 ? '<' : '>', bytes, length);
             if (session.client.is_over || session.server.is_over)
                 cr_assert_not(pqb_session_is_idle(&session));

@@ -1,6 +1,6 @@
 /* statement.c: what a text of SQL says that outlives its transaction. */
-#include "ledger/snapshot.h"
 #include "preload/statement.h"
+#include "ledger/snapshot.h"
 
 #include <criterion/criterion.h>
 #include <regex.h>
