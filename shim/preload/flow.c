@@ -24,8 +24,8 @@ struct count {
 };
 
 struct pqb_flow {
-    _Atomic unsigned inside; /* PQB_FLOW_…, HELD, LOST */
-    _Atomic uint64_t used_at;
+    _Atomic unsigned inside;  /* PQB_FLOW_…, HELD, LOST */
+    _Atomic uint64_t used_at; /* 0 = something was written since, nobody knows when */
     struct pqb_session session;
     struct count seen;  /* here */
     struct count start; /* in the kernel, when this began */
@@ -84,7 +84,8 @@ void pqb_flow_leave(struct pqb_flow *flow, unsigned way, const struct iovec *par
     if (result > 0) {
         *(way == PQB_FLOW_IN ? &flow->seen.in : &flow->seen.out) += (size_t)result;
         follow(flow, way, part, (size_t)result);
-        atomic_store_explicit(&flow->used_at, now(), memory_order_relaxed);
+        /* An answer follows a query: the clock is looked at once for both. */
+        atomic_store_explicit(&flow->used_at, way == PQB_FLOW_IN ? now() : 0, memory_order_relaxed);
     }
     atomic_fetch_and(&flow->inside, ~way);
 }
@@ -185,8 +186,10 @@ void pqb_flow_lose(struct pqb_flow *flow)
     atomic_fetch_or(&flow->inside, LOST);
 }
 
-uint64_t pqb_flow_used_at(const struct pqb_flow *flow)
+uint64_t pqb_flow_used_at(struct pqb_flow *flow)
 {
+    uint64_t unknown = 0;
+    atomic_compare_exchange_strong(&flow->used_at, &unknown, now());
     return atomic_load(&flow->used_at);
 }
 

@@ -48,8 +48,9 @@ void pqb_flow_end(struct pqb_flow *flow);
 int pqb_flow_hold(struct pqb_flow *flow);
 void pqb_flow_release(struct pqb_flow *flow);
 
-/* When something last passed, of pqb_now; up to some milliseconds ago it is as if it were then. */
-uint64_t pqb_flow_used_at(const struct pqb_flow *flow);
+/* When something last passed, of pqb_now, some milliseconds more or less. What was only written
+ * since passes the moment it is asked for first. */
+uint64_t pqb_flow_used_at(struct pqb_flow *flow);
 
 /* Only while it is held. */
 const struct pqb_session *pqb_flow_session(const struct pqb_flow *flow);
