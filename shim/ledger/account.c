@@ -10,11 +10,11 @@ static unsigned bucket_of(uint64_t process, unsigned server)
 /* *end is what the chain came to. */
 static unsigned find(const struct pqb_layout *map, uint64_t process, unsigned server, unsigned *end)
 {
-    unsigned index = map->header.account_bucket[bucket_of(process, server)];
+    unsigned index = pqb_once(&map->header.account_bucket[bucket_of(process, server)]);
     for (unsigned steps = 0; index < PQB_CLAIMS && steps < PQB_CLAIMS; steps++) {
         if (map->account[index].process == process && map->account[index].server == server)
             return index;
-        index = map->account[index].next;
+        index = pqb_once(&map->account[index].next);
     }
     *end = index;
     return PQB_NIL;
@@ -29,7 +29,7 @@ unsigned pqb_account_look(const struct pqb_layout *map, uint64_t process, unsign
 static unsigned make(struct pqb_books *books, uint64_t process, unsigned server)
 {
     struct pqb_layout *map = books->map;
-    unsigned index = map->header.account_free;
+    unsigned index = pqb_once(&map->header.account_free);
     if (index >=
         PQB_CLAIMS) { /* there are as many accounts as claims: can't happen in good books */
         books->corrupt = 1;
@@ -56,12 +56,14 @@ void pqb_account_free(struct pqb_books *books, unsigned index)
     struct pqb_layout *map = books->map;
     struct pqb_account_row *account = &map->account[index];
     uint16_t *link = &map->header.account_bucket[bucket_of(account->process, account->server)];
-    for (unsigned steps = 0; *link != index; steps++) {
-        if (*link >= PQB_CLAIMS || steps >= PQB_CLAIMS) {
+    unsigned linked = pqb_once(link);
+    for (unsigned steps = 0; linked != index; steps++) {
+        if (linked >= PQB_CLAIMS || steps >= PQB_CLAIMS) {
             books->corrupt = 1;
             return;
         }
-        link = &map->account[*link].next;
+        link = &map->account[linked].next;
+        linked = pqb_once(link);
     }
     *link = account->next;
     *account = (struct pqb_account_row){.next = map->header.account_free};

@@ -22,14 +22,22 @@ static int general_has_room(const struct pqb_server_row *server, const struct pq
 
 static uint32_t held_of(const struct pqb_layout *map, const struct pqb_claim_row *claim)
 {
-    return claim->account < PQB_CLAIMS ? map->account[claim->account].held : 0;
+    unsigned account = pqb_once(&claim->account);
+    return account < PQB_CLAIMS ? map->account[account].held : 0;
+}
+
+static const struct pqb_app_row *app_of(const struct pqb_layout *map,
+                                        const struct pqb_claim_row *claim)
+{
+    unsigned app = pqb_once(&claim->app);
+    return app < PQB_APPS ? &map->app[app] : NULL;
 }
 
 /* What keeps a waiter back whatever the server has to give. */
 static enum pqb_obstacle own_obstacle(const struct pqb_layout *map,
                                       const struct pqb_claim_row *claim)
 {
-    const struct pqb_app_row *app = claim->app < PQB_APPS ? &map->app[claim->app] : NULL;
+    const struct pqb_app_row *app = app_of(map, claim);
     if (atomic_load(&claim->ctl) & PQB_CTL_SKIPPED)
         return PQB_OBSTACLE_SKIPPED;
     if (claim->process_cap && held_of(map, claim) >= claim->process_cap)
@@ -42,11 +50,12 @@ static enum pqb_obstacle own_obstacle(const struct pqb_layout *map,
 enum pqb_obstacle pqb_admission_obstacle(const struct pqb_layout *map,
                                          const struct pqb_claim_row *claim, enum pqb_booked *pool)
 {
-    if (claim->server >= PQB_SERVERS)
+    unsigned number = pqb_once(&claim->server);
+    if (number >= PQB_SERVERS)
         return PQB_OBSTACLE_ROOM;
-    const struct pqb_server_row *server = &map->server[claim->server];
+    const struct pqb_server_row *server = &map->server[number];
     const struct pqb_server_config *config = &server->config;
-    const struct pqb_app_row *app = claim->app < PQB_APPS ? &map->app[claim->app] : NULL;
+    const struct pqb_app_row *app = app_of(map, claim);
     enum pqb_obstacle own = own_obstacle(map, claim);
     if (own == PQB_OBSTACLE_SKIPPED)
         return own;
@@ -257,7 +266,7 @@ static void harvest_group(struct pqb_books *books, unsigned group, uint64_t *ser
     uint64_t claims = atomic_exchange(&books->map->header.pending[group], 0);
     for (; claims; claims &= claims - 1) {
         unsigned index = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims);
-        unsigned server = pqb_books_claim(books, index)->server;
+        unsigned server = pqb_once(&pqb_books_claim(books, index)->server);
         pqb_books_settle(books, index);
         if (server >= PQB_SERVERS)
             continue;

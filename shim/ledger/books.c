@@ -9,7 +9,8 @@
 static struct pqb_account_row *account_of(const struct pqb_books *books,
                                           const struct pqb_claim_row *claim)
 {
-    return claim->account < PQB_CLAIMS ? &books->map->account[claim->account] : NULL;
+    unsigned account = pqb_once(&claim->account);
+    return account < PQB_CLAIMS ? &books->map->account[account] : NULL;
 }
 
 uint32_t pqb_books_unmet(const struct pqb_app_row *app)
@@ -158,8 +159,9 @@ void pqb_books_attach(struct pqb_books *books, struct pqb_claim_row *claim)
     claim->account = (uint16_t)account;
     if (account != PQB_NIL)
         books->map->account[account].claims++;
-    if (pqb_books_app(books, claim))
-        pqb_books_app(books, claim)->claims++;
+    struct pqb_app_row *app = pqb_books_app(books, claim);
+    if (app)
+        app->claims++;
 }
 
 static void detach(struct pqb_books *books, struct pqb_claim_row *claim)
@@ -168,9 +170,10 @@ static void detach(struct pqb_books *books, struct pqb_claim_row *claim)
     if (account && account->claims)
         account->claims--;
     if (account && !account->claims)
-        pqb_account_free(books, claim->account);
-    if (pqb_books_app(books, claim))
-        count(books, &pqb_books_app(books, claim)->claims, -1);
+        pqb_account_free(books, (unsigned)(account - books->map->account));
+    struct pqb_app_row *app = pqb_books_app(books, claim);
+    if (app)
+        count(books, &app->claims, -1);
     claim->account = claim->app = PQB_NIL;
 }
 
@@ -225,8 +228,9 @@ void pqb_books_settle(struct pqb_books *books, unsigned index)
         book_draining(books, index, 1);
         pqb_books_refill_slack(books, server);
         /* The first waiter watches drainers: it must learn of this one. */
-        if (claim->booked != PQB_BOOKED_SLACK && server->queue_head < PQB_CLAIMS)
-            pqb_books_wake(books, server->queue_head);
+        unsigned first = pqb_once(&server->queue_head);
+        if (claim->booked != PQB_BOOKED_SLACK && first < PQB_CLAIMS)
+            pqb_books_wake(books, first);
     }
 }
 
@@ -271,8 +275,9 @@ void pqb_books_ring(struct pqb_layout *map, unsigned index)
 {
     struct pqb_claim_row *claim = &map->claim[index];
     pqb_futex_wake(&claim->word, INT_MAX, 1);
-    if (claim->bell && claim->bell <= PQB_BELLS) {
-        _Atomic uint32_t *bell = &map->header.bell[claim->bell - 1];
+    unsigned number = pqb_once(&claim->bell);
+    if (number && number <= PQB_BELLS) {
+        _Atomic uint32_t *bell = &map->header.bell[number - 1];
         atomic_fetch_add(bell, 1);
         pqb_futex_wake(bell, INT_MAX, 1);
     }

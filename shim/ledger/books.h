@@ -30,17 +30,19 @@ static inline struct pqb_claim_row *pqb_books_claim(const struct pqb_books *book
     return &books->map->claim[index];
 }
 
+/* Of a claim whose server was checked: it stays in bounds if it is scribbled over since. */
 static inline struct pqb_server_row *pqb_books_server(const struct pqb_books *books,
                                                       const struct pqb_claim_row *claim)
 {
-    return &books->map->server[claim->server];
+    return &books->map->server[pqb_once(&claim->server) % PQB_SERVERS];
 }
 
 /* NULL is a claim without an application row: the table was full. */
 static inline struct pqb_app_row *pqb_books_app(const struct pqb_books *books,
                                                 const struct pqb_claim_row *claim)
 {
-    return claim->app < PQB_APPS ? &books->map->app[claim->app] : NULL;
+    unsigned app = pqb_once(&claim->app);
+    return app < PQB_APPS ? &books->map->app[app] : NULL;
 }
 
 /* What an application may still have of its guaranteed minimum; 0 for NULL. */

@@ -42,13 +42,14 @@ unsigned pqb_chain_next(struct pqb_books *books, const struct pqb_chain *chain, 
         books->corrupt = 1;
         return PQB_NIL;
     }
-    return pqb_chain_link(books, *next_of(books, chain, index));
+    return pqb_chain_link(books, pqb_once(next_of(books, chain, index)));
 }
 
 void pqb_chain_insert(struct pqb_books *books, struct pqb_chain chain, unsigned index,
                       unsigned before)
 {
-    unsigned after = before == PQB_NIL ? *chain.tail : *previous_of(books, &chain, before);
+    unsigned after =
+        before == PQB_NIL ? pqb_once(chain.tail) : pqb_once(previous_of(books, &chain, before));
     after = pqb_chain_link(books, after);
     *previous_of(books, &chain, index) = (uint16_t)after;
     *next_of(books, &chain, index) = (uint16_t)before;
@@ -58,8 +59,8 @@ void pqb_chain_insert(struct pqb_books *books, struct pqb_chain chain, unsigned 
 
 void pqb_chain_remove(struct pqb_books *books, struct pqb_chain chain, unsigned index)
 {
-    unsigned previous = pqb_chain_link(books, *previous_of(books, &chain, index));
-    unsigned next = pqb_chain_link(books, *next_of(books, &chain, index));
+    unsigned previous = pqb_chain_link(books, pqb_once(previous_of(books, &chain, index)));
+    unsigned next = pqb_chain_link(books, pqb_once(next_of(books, &chain, index)));
     uint16_t *from_left = previous == PQB_NIL ? chain.head : next_of(books, &chain, previous);
     uint16_t *from_right = next == PQB_NIL ? chain.tail : previous_of(books, &chain, next);
     if (*from_left != index || *from_right != index) {

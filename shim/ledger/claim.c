@@ -305,7 +305,7 @@ void pqb_claim_connected(const struct pqb_claim *claim)
 
 struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)
 {
-    unsigned server = row_of(claim)->server;
+    unsigned server = pqb_once(&row_of(claim)->server);
     return server < PQB_SERVERS ? claim->region->map->server[server].config : pqb_server_defaults;
 }
 
@@ -314,12 +314,13 @@ struct pqb_server_config pqb_claim_config(const struct pqb_claim *claim)
 static void count_end(struct pqb_layout *map, const struct pqb_claim_row *row, unsigned app,
                       enum pqb_claim_end end)
 {
-    if (end == PQB_END_CLOSED || end == PQB_END_LEFT || row->server >= PQB_SERVERS)
+    uint16_t number = pqb_once(&row->server);
+    if (end == PQB_END_CLOSED || end == PQB_END_LEFT || number >= PQB_SERVERS)
         return;
-    struct pqb_server_row *server = &map->server[row->server];
+    struct pqb_server_row *server = &map->server[number];
     int timed_out = end == PQB_END_TIMED_OUT;
     atomic_fetch_add(timed_out ? &server->timeout_total : &server->refused_total, 1);
-    pqb_journal_write(map, timed_out ? PQB_EVENT_TIMED_OUT : PQB_EVENT_REFUSED, row->server,
+    pqb_journal_write(map, timed_out ? PQB_EVENT_TIMED_OUT : PQB_EVENT_REFUSED, number,
                       app < PQB_APPS ? map->app[app].label : NULL, row->pid,
                       pqb_now() - row->asked_at);
 }

@@ -43,6 +43,7 @@ int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint6
 {
     const struct pqb_claim_row *row = &map->claim[index];
     uint64_t until = 0;
+    unsigned server = pqb_once(&row->server);
     int is_open = pqb_ctl_state(ctl) == PQB_CLAIM_OPEN;
     int is_connecting = pqb_ctl_state(ctl) == PQB_CLAIM_CONNECTING;
     /* The startup packet is on its way, or there; an open one has been connected anew. The server
@@ -50,19 +51,19 @@ int pqb_ending_close(struct pqb_layout *map, unsigned index, uint64_t ctl, uint6
     int logs_in = is_connecting ? left || atomic_load(&row->socket_cookie) : is_open && left;
     if (is_open && row->backend_seen)
         until = now + PQB_DRAIN_CEILING;
-    else if (logs_in && row->server < PQB_SERVERS)
-        until = drain_limit(row, &map->server[row->server], 0, now);
+    else if (logs_in && server < PQB_SERVERS)
+        until = drain_limit(row, &map->server[server], 0, now);
     return pqb_ending_step(map, index, ctl, now, until);
 }
 
 int pqb_ending_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64_t now)
 {
     struct pqb_claim_row *row = &map->claim[index];
-    if (row->server >= PQB_SERVERS)
-        return 0;
-    struct pqb_server_row *server = &map->server[row->server];
     /* Read before the step: after it the row may be somebody else's. */
-    uint16_t server_index = row->server, app = row->app;
+    uint16_t number = pqb_once(&row->server), app = pqb_once(&row->app);
+    if (number >= PQB_SERVERS)
+        return 0;
+    struct pqb_server_row *server = &map->server[number];
     int32_t pid = row->pid;
     uint64_t until = 0;
     if (pqb_ctl_state(ctl) == PQB_CLAIM_OPEN || pqb_ctl_state(ctl) == PQB_CLAIM_CONNECTING)
@@ -70,8 +71,8 @@ int pqb_ending_bury(struct pqb_layout *map, unsigned index, uint64_t ctl, uint64
     if (!pqb_ending_step(map, index, ctl, now, until))
         return 0;
     atomic_fetch_add(&server->reaped_total, 1);
-    pqb_journal_write(map, PQB_EVENT_DIED, server_index,
-                      app < PQB_APPS ? map->app[app].label : NULL, pid, 0);
+    pqb_journal_write(map, PQB_EVENT_DIED, number, app < PQB_APPS ? map->app[app].label : NULL, pid,
+                      0);
     return 1;
 }
 
@@ -96,9 +97,10 @@ int pqb_ending_drained(struct pqb_layout *map, unsigned index, uint64_t ctl, uin
 {
     struct pqb_claim_row *row = &map->claim[index];
     struct pqb_process self;
-    if (row->server >= PQB_SERVERS)
+    unsigned server = pqb_once(&row->server);
+    if (server >= PQB_SERVERS)
         return 0;
-    int is_over = is_time_over(row, &map->server[row->server], ctl, now);
+    int is_over = is_time_over(row, &map->server[server], ctl, now);
     if (!is_over && row->backend_seen && !pqb_process_self(&self) && self.pid_ns == row->pid_ns) {
         /* To look the start time up is most of the cost. A pid is not reused within a moment; one
          * that was reused before is found out after it. */

@@ -292,6 +292,12 @@ struct pqb_layout {
 
 #define PQB_LEDGER_BYTES sizeof(struct pqb_layout)
 
+/* An index, read once: what is checked and what is used are the same, whoever writes meanwhile. */
+static inline uint16_t pqb_once(const uint16_t *index)
+{
+    return __atomic_load_n(index, __ATOMIC_RELAXED);
+}
+
 #define PQB_AT(type, field, offset)                                                                \
     _Static_assert(__builtin_offsetof(struct type, field) == (offset), #type "." #field)
 _Static_assert(sizeof(struct pqb_claim_row) == 376, "claim");

@@ -2,6 +2,7 @@
 
 #include "ledger/account.h"
 #include "ledger/admission.h"
+#include "ledger/chain.h"
 #include "ledger/registry.h"
 
 #include <string.h>
@@ -20,8 +21,9 @@ static void forget_books(struct pqb_books *books)
     for (unsigned i = 0; i < PQB_APPS; i++) {
         struct pqb_app_row *app = &map->app[i];
         app->claims = app->used = app->general = app->waiting = 0;
-        if (app->taken && app->server < PQB_SERVERS)
-            map->server[app->server].unmet += app->min;
+        unsigned server = pqb_once(&app->server);
+        if (app->taken && server < PQB_SERVERS)
+            map->server[server].unmet += app->min;
     }
     pqb_account_forget(map);
     atomic_store(&map->header.waiting, 0);
@@ -45,19 +47,19 @@ static void rebook(struct pqb_books *books, unsigned index)
     claim->previous = claim->next = claim->drain_previous = claim->drain_next = PQB_NIL;
     if (pqb_ctl_state(ctl) == PQB_CLAIM_FREE)
         return;
-    if (pqb_ctl_state(ctl) >= PQB_CLAIM_GONE || claim->server >= PQB_SERVERS ||
-        map->server[claim->server].taken != 1 || !claim->process) {
+    unsigned server = pqb_once(&claim->server), app = pqb_once(&claim->app);
+    if (pqb_ctl_state(ctl) >= PQB_CLAIM_GONE || server >= PQB_SERVERS ||
+        map->server[server].taken != 1 || !claim->process) {
         claim->app = PQB_NIL;
         atomic_store(&claim->ctl, pqb_ctl_next(ctl, PQB_CLAIM_FREE));
         return;
     }
-    if (claim->app >= PQB_APPS || map->app[claim->app].taken != 1 ||
-        map->app[claim->app].server != claim->server)
+    if (app >= PQB_APPS || map->app[app].taken != 1 || map->app[app].server != server)
         claim->app = PQB_NIL;
     pqb_books_attach(books, claim);
     pqb_books_mark_busy(map, index, 1);
     if (atomic_load(&claim->yield_after)) /* a merge brought it here, or a look was not ended */
-        atomic_store(&map->server[claim->server].yields, 1);
+        atomic_store(&map->server[server].yields, 1);
     if (claim->ticket > map->header.next_ticket)
         map->header.next_ticket = claim->ticket;
     if (pqb_ctl_state(ctl) == PQB_CLAIM_WAITING)
@@ -67,18 +69,25 @@ static void rebook(struct pqb_books *books, unsigned index)
     pqb_books_settle(books, index);
 }
 
+static unsigned link_of(struct pqb_books *books, unsigned index)
+{
+    return pqb_chain_link(books, pqb_once(&pqb_books_claim(books, index)->next));
+}
+
 /* Merges two chains, linked by `next` and in the order of their tickets. */
 static unsigned merge(struct pqb_books *books, unsigned a, unsigned b)
 {
-    unsigned head = PQB_NIL, last = PQB_NIL;
+    unsigned head = PQB_NIL, last = PQB_NIL, steps = 0;
     while (a != PQB_NIL || b != PQB_NIL) {
         int from_a = b == PQB_NIL || (a != PQB_NIL && pqb_books_claim(books, a)->ticket <=
                                                           pqb_books_claim(books, b)->ticket);
         unsigned taken = from_a ? a : b;
+        if (++steps > PQB_CLAIMS) /* somebody links them anew meanwhile */
+            break;
         if (from_a)
-            a = pqb_books_claim(books, a)->next;
+            a = link_of(books, a);
         else
-            b = pqb_books_claim(books, b)->next;
+            b = link_of(books, b);
         if (last == PQB_NIL)
             head = taken;
         else
@@ -109,8 +118,8 @@ static void requeue(struct pqb_books *books)
     unsigned index = PQB_NIL;
     for (unsigned k = 0; k < 16; k++)
         index = merge(books, run[k], index);
-    while (index != PQB_NIL) {
-        unsigned next = pqb_books_claim(books, index)->next;
+    for (unsigned steps = 0; index != PQB_NIL && steps < PQB_CLAIMS; steps++) {
+        unsigned next = link_of(books, index);
         pqb_books_charge(books, index, PQB_BOOKED_QUEUE);
         index = next;
     }
@@ -140,10 +149,10 @@ void pqb_rebuild_merged(struct pqb_books *books, unsigned from, unsigned into)
         if (pqb_ctl_state(atomic_load(&claim->ctl)) == PQB_CLAIM_FREE || claim->server != from)
             continue;
         const struct pqb_app_row *app = pqb_books_app(books, claim);
-        claim->app =
-            app ? (uint16_t)pqb_registry_app_make(map, into, app->label, PQB_NIL) : PQB_NIL;
-        if (claim->app != PQB_NIL)
-            map->app[claim->app].claims++; /* so that the next one does not reuse the row */
+        unsigned own = app ? pqb_registry_app_make(map, into, app->label, PQB_NIL) : PQB_NIL;
+        if (own != PQB_NIL)
+            map->app[own].claims++; /* so that the next one does not reuse the row */
+        claim->app = (uint16_t)own;
         claim->server = (uint16_t)into;
     }
     for (unsigned i = 0; i < PQB_ALIASES; i++)

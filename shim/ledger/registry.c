@@ -36,7 +36,8 @@ unsigned pqb_registry_server(const struct pqb_layout *map, const char *key, unsi
 static int alias_is_good(const struct pqb_layout *map, const struct pqb_alias_row *alias,
                          uint64_t now)
 {
-    return alias->server < PQB_SERVERS && map->server[alias->server].taken == 1 &&
+    unsigned server = pqb_once(&alias->server);
+    return server < PQB_SERVERS && map->server[server].taken == 1 &&
            (alias->fixed || now - alias->learnt_at < PQB_ALIAS_AGE);
 }
 
@@ -62,7 +63,7 @@ unsigned pqb_registry_resolve(const struct pqb_layout *map, const char *key, uns
     unsigned alias = pqb_registry_alias(map, key);
     if (alias == PQB_NIL || !alias_is_good(map, &map->alias[alias], now))
         return server;
-    return map->alias[alias].server;
+    return pqb_once(&map->alias[alias].server) % PQB_SERVERS; /* it was good a moment ago */
 }
 
 int pqb_registry_key_in(char to[PQB_KEY_BYTES], const char *key, uint64_t network)

@@ -87,11 +87,12 @@ static void copy_tables(const struct pqb_layout *map, struct pqb_snapshot *snaps
     for (unsigned i = 0; i < PQB_APPS; i++) {
         const struct pqb_app_row *row = &map->app[i];
         numbers->app[i] = -1;
-        if (row->taken != 1 || row->server >= PQB_SERVERS || numbers->server[row->server] < 0)
+        unsigned server = pqb_once(&row->server);
+        if (row->taken != 1 || server >= PQB_SERVERS || numbers->server[server] < 0)
             continue;
         struct pqb_snapshot_app *app = &snapshot->app[snapshot->apps];
         *app = (struct pqb_snapshot_app){
-            .server = (unsigned)numbers->server[row->server], .limit = row->limit, .min = row->min};
+            .server = (unsigned)numbers->server[server], .limit = row->limit, .min = row->min};
         text_copy(app->label, row->label, PQB_LABEL_BYTES);
         numbers->app[i] = (int)snapshot->apps++;
     }
@@ -106,7 +107,7 @@ static void copy_claim(const struct pqb_claim_row *row, uint64_t ctl, uint64_t n
                        const struct numbers *numbers, unsigned server,
                        struct pqb_snapshot_claim *to)
 {
-    unsigned app = __atomic_load_n(&row->app, __ATOMIC_RELAXED);
+    unsigned app = pqb_once(&row->app);
     *to = (struct pqb_snapshot_claim){
         .state = pqb_ctl_state(ctl),
         .door = (enum pqb_door)row->door,
@@ -145,7 +146,7 @@ static int claim_is_copied(const struct pqb_layout *map, unsigned index, uint64_
         uint64_t ctl = atomic_load(&row->ctl);
         enum pqb_claim_state state = pqb_ctl_state(ctl);
         /* Once: a merge may move the claim to another server in this very moment. */
-        unsigned server = __atomic_load_n(&row->server, __ATOMIC_RELAXED);
+        unsigned server = pqb_once(&row->server);
         if (state < PQB_CLAIM_WAITING || state > PQB_CLAIM_DRAINING || server >= PQB_SERVERS ||
             numbers->server[server] < 0)
             return 0;

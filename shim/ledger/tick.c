@@ -171,14 +171,14 @@ static int drainers_block(const struct pqb_layout *map, unsigned server)
 static void collect_drainers(const struct pqb_layout *map, unsigned server,
                              struct pqb_drainers *drainers)
 {
-    unsigned index = map->server[server].drain_head;
+    unsigned index = pqb_once(&map->server[server].drain_head);
     for (unsigned n = 0; n < PQB_TICK_DRAINERS && index < PQB_CLAIMS; n++) {
         const struct pqb_claim_row *claim = &map->claim[index];
         drainers->drainer[n].index = index;
         drainers->drainer[n].ctl = atomic_load(&claim->ctl);
         drainers->drainer[n].since = atomic_load(&claim->changed_at);
         drainers->count = n + 1;
-        index = claim->drain_next;
+        index = pqb_once(&claim->drain_next);
     }
 }
 

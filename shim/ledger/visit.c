@@ -6,6 +6,8 @@
 #include "ledger/rebuild.h"
 #include "ledger/wish.h"
 
+#define VISITS_AT_MOST 1000 /* one serves 92 waiters; more only if somebody scribbles meanwhile */
+
 enum pqb_status pqb_visit_open(struct pqb_visit *visit, struct pqb_region *region,
                                uint64_t deadline)
 {
@@ -67,7 +69,9 @@ void pqb_visit_close(struct pqb_visit *visit)
 {
     struct pqb_region *region = visit->region;
     uint64_t unserved = leave(visit);
-    while (unserved || (pqb_books_pending(region->map) && somebody_waits(region))) {
+    unsigned visits = 0;
+    while ((unserved || (pqb_books_pending(region->map) && somebody_waits(region))) &&
+           visits++ < VISITS_AT_MOST) {
         if (pqb_visit_begin(visit, region, 0))
             return; /* whoever is inside looks again when he leaves, and every waiter ticks */
         for (; unserved; unserved &= unserved - 1)

@@ -64,7 +64,7 @@ int pqb_wish_has_others(const struct pqb_layout *map, unsigned index)
 /* By the claim's process, on its server. */
 static uint32_t held_of(const struct pqb_books *books, const struct pqb_claim_row *claim)
 {
-    unsigned account = claim->account;
+    unsigned account = pqb_once(&claim->account);
     return account < PQB_CLAIMS ? books->map->account[account].held : 0;
 }
 
@@ -158,12 +158,12 @@ static int is_new(const struct pqb_books *books, const struct need *needs, unsig
 static int app_drains(const struct pqb_books *books, const struct pqb_server_row *server,
                       unsigned app)
 {
-    unsigned index = server->drain_head;
+    unsigned index = pqb_once(&server->drain_head);
     for (unsigned n = 0; n < PQB_CLAIMS && index < PQB_CLAIMS; n++) {
         const struct pqb_claim_row *claim = pqb_books_claim(books, index);
         if (claim->app == app && claim->booked != PQB_BOOKED_SLACK)
             return 1;
-        index = claim->drain_next;
+        index = pqb_once(&claim->drain_next);
     }
     return 0;
 }
@@ -174,7 +174,7 @@ static unsigned collect(const struct pqb_books *books, unsigned number, struct n
 {
     const struct pqb_server_row *server = &books->map->server[number];
     uint32_t drainers = server->draining > server->slack ? server->draining - server->slack : 0;
-    unsigned index = server->queue_head, count = 0;
+    unsigned index = pqb_once(&server->queue_head), count = 0;
     for (unsigned n = 0; n < PQB_CLAIMS && index < PQB_CLAIMS && count < NEEDS; n++) {
         const struct pqb_claim_row *waiter = pqb_books_claim(books, index);
         enum pqb_booked pool;
@@ -183,7 +183,7 @@ static unsigned collect(const struct pqb_books *books, unsigned number, struct n
                             .obstacle = pqb_admission_obstacle(books->map, waiter, &pool),
                             .held = held_of(books, waiter),
                             .best = PQB_NIL};
-        index = waiter->next;
+        index = pqb_once(&waiter->next);
         if (waiter->server != number)
             break;
         if (need.obstacle == PQB_OBSTACLE_ROOM && drainers) {

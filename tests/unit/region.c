@@ -1150,3 +1150,62 @@ Test(region, wild_writes_into_a_ledger_in_use_harm_nobody)
             entries(1);
     }
 }
+
+/* ---- a member who never stops ---- */
+
+/* Writes anything anywhere but what would only make everybody go away: the identity, `retired`. */
+static void scribble_on(struct pqb_layout *map, uint64_t seed)
+{
+    size_t first = offsetof(struct pqb_header, dirty), size = sizeof *map - 8;
+    random_state = seed;
+    for (;;) {
+        for (unsigned i = 0; i < 200; i++) {
+            /* Half of it where those who are here look: the header, the first rows of each table.
+             */
+            static const size_t hot[] = {
+                offsetof(struct pqb_header, dirty),  offsetof(struct pqb_header, pending),
+                offsetof(struct pqb_layout, server), offsetof(struct pqb_layout, app),
+                offsetof(struct pqb_layout, alias),  offsetof(struct pqb_layout, event),
+                offsetof(struct pqb_layout, account)};
+            size_t at = first + chance() % (size - first);
+            if (i % 2)
+                at = hot[chance() % (sizeof hot / sizeof *hot)] + chance() % 400;
+            uint64_t value = chance() >> chance() % 64;
+            memcpy((unsigned char *)map + at, &value, 1 + chance() % 8);
+        }
+        usleep(20);
+    }
+}
+
+static int live_beside_scribbler(uint64_t seed)
+{
+    struct pqb_ledger ledger;
+    struct stat before, after;
+    int own = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    child_must(own >= 0 && !fstat(own, &before));
+    unsigned had = support_descriptors();
+    child_must(!pqb_ledger_open(&ledger, path, 1, &error));
+    struct pqb_layout *map = ledger.region->map;
+    pid_t member = support_fork();
+    if (!member)
+        scribble_on(map, seed);
+    do_everything(&ledger, 4);
+    support_kill(member);
+    pqb_ledger_close(&ledger);
+    child_must(support_descriptors() == had);
+    child_must(!fstat(own, &after) && before.st_rdev == after.st_rdev);
+    child_must(!pqb_steer_reset(path, 1, &error));
+    child_must(!pqb_ledger_open(&ledger, path, 1, &error));
+    child_must(!works_again(&ledger));
+    pqb_ledger_close(&ledger);
+    return 0;
+}
+
+Test(region, a_member_who_scribbles_all_the_time_harms_nobody)
+{
+    for (uint64_t seed = 0; seed < 60; seed++) {
+        assert_child(live_beside_scribbler, seed);
+        if (seed % 16 == 15)
+            entries(1);
+    }
+}
