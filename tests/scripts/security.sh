@@ -142,7 +142,8 @@ for path in "$mine" "$mine"~*/guard "$mine"~*/000; do
 done
 rm -rf "$mine"*
 
-# A group that shares a ledger: its members change limits and stop grants, for all of them.
+# A group that shares a ledger: a member writes anything into it, without end, while programs connect under it. They
+# are let in or refused, or go on without it, and soon; none crashes or hangs.
 mkdir -m 770 "$place" && chgrp "$group" "$place"
 export PQBUDGET_LEDGER=$place/ledger
 "$tool" set --server "localhost:$PGPORT" --new --limit 3 >/dev/null || fail "a shared one"
@@ -151,5 +152,35 @@ as_nobody "$tool" set --server "localhost:$PGPORT" --limit 4 >/dev/null || fail 
 as_nobody "$tool" pause --server "localhost:$PGPORT" >/dev/null || fail "a member may stop grants"
 ! PQBUDGET_WAIT=0 LD_PRELOAD=$build/libpqbudget.so "$psql" -qAtXc 'select 7' >/dev/null 2>&1 || fail "not stopped"
 as_nobody "$tool" resume --server "localhost:$PGPORT" >/dev/null || fail "a member may"
+as_nobody "$(command -v python3)" - "$PQBUDGET_LEDGER" <<'PYTHON' &
+import mmap, random, sys, time
+ledger = open(sys.argv[1], "r+b")
+bytes = mmap.mmap(ledger.fileno(), 0)
+hot = [1316, 1400, 40832, 40832 + 384, 98176, 147328, 163712, 385920]  # where those who are here look
+while True:
+    for _ in range(300):
+        at = random.choice(hot) + random.randrange(2000) if random.random() < 0.5 else random.randrange(1316, len(bytes) - 40)
+        bytes[at:at + 8] = random.choice([random.randbytes(8), b"\xff" * 8, bytes[at:at + 4] + b"\0\0\1\0", b"%n%s%n%s"])
+    bytes[1312:1316] = b"\0" * 4  # retired: they would only go on without it
+    time.sleep(0.001)
+PYTHON
+pids+=($!)
+disown
+for round in 1 2 3 4 5 6 7 8; do
+    for kind in libpq socket; do
+        case $kind in
+        libpq) program=("$psql" -qAtXc 'select 7') ;;
+        socket) program=("$(command -v python3)" tests/support/wire.py open close) ;;
+        esac
+        LD_PRELOAD=$build/libpqbudget.so timeout 60 "${program[@]}" >"$temp/out" 2>"$temp/err" </dev/null
+        code=$?
+        [ "$code" -lt 124 ] || fail "round $round, $kind: exit status $code: $(cat "$temp/err")"
+    done
+    timeout 60 "$tool" status >"$temp/out" 2>"$temp/err" </dev/null
+    code=$?
+    [ "$code" -lt 124 ] || fail "round $round, status: exit status $code: $(cat "$temp/err")"
+done
+kill -KILL "${pids[@]}"
+pids=()
 "$tool" reset --force >/dev/null || fail "reset"
 expect "after it" 7 "$(LD_PRELOAD=$build/libpqbudget.so timeout 60 "$psql" -qAtXc 'select 7' 2>&1)"
