@@ -89,9 +89,9 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-tsan check-clients check-page model fuzz \
+.PHONY: all debug demo check check-unit check-asan check-tsan check-musl check-clients check-page model fuzz \
 	bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
-	deps-fuzz deps-lint deps-model deps-page FORCE
+	deps-fuzz deps-lint deps-model deps-musl deps-page FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
 debug: ## The same, unoptimised, for a debugger (build/debug)
@@ -194,6 +194,20 @@ $(patsubst %,build/%/helpers32,$(filter-out release,$(FLAVOURS))): | $(HELPERS32
 	@mkdir -p $(@D)
 	$(Q)ln -sfn ../release/helpers32 $@
 
+# The ledger and the connection strings under another C library, in programs that are linked with them.
+MUSL_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) tests/support/support.c tests/support/draw.c
+MUSL_PROGRAMS := build/musl/helpers/race build/musl/helpers/client
+build/musl/obj/%.o: %.c build/release/flags | deps-musl
+	@mkdir -p $(@D)
+	$(call say,MUSL,$<)
+	$(Q)musl-gcc -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu $(PQB_CPPFLAGS) $(PQB_CFLAGS) \
+		$(CFLAGS_release) -MMD -MP -c -o $@ $<
+$(MUSL_PROGRAMS): build/musl/%: build/musl/obj/tests/%.o $(MUSL_SRC:%.c=build/musl/obj/%.o)
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)musl-gcc -static -o $@ $^
+
+-include $(patsubst %.c,build/musl/obj/%.d,$(MUSL_SRC) tests/helpers/race.c tests/helpers/client.c)
 -include $(foreach f,$(FLAVOURS),$(ALL_SRC:%.c=build/$(f)/obj/%.d)) $(ALL_SRC:%.c=build/release/obj32/%.d)
 
 # Every target with every source of what it looks at, at once: the flags have nothing in common with the others'.
@@ -210,7 +224,7 @@ $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_S
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ tests/fuzz/$*.c \
 		$(CONNINFO_SRC) $(PROTOCOL_SRC) $(LIBPQ_LIBS)
 
-deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model deps-page:
+deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -230,6 +244,9 @@ check-asan: $(asan_TESTS) | deps-check ## The C tests under Address-, Leak- and 
 
 check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
 	@scripts/check tsan race
+
+check-musl: $(MUSL_PROGRAMS) $(release_ALL) build/release/helpers/client ## The ledger under musl, alone and shared with programs under glibc
+	@tests/musl/run
 
 check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under the preload: the matrix
 	@scripts/check-clients
