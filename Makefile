@@ -89,7 +89,7 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-tsan check-musl check-clients check-page model fuzz \
+.PHONY: all debug demo check check-unit check-asan check-tsan check-musl check-valgrind check-clients check-page model fuzz \
 	bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
 	deps-fuzz deps-lint deps-model deps-musl deps-page FORCE
 
@@ -248,6 +248,9 @@ check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under 
 check-musl: $(MUSL_PROGRAMS) $(release_ALL) build/release/helpers/client ## The ledger under musl, alone and shared with programs under glibc
 	@tests/musl/run
 
+check-valgrind: $(release_ALL) build/release/helpers/doors build/release/helpers/sockets | deps-check ## Programs under the preload under memcheck
+	@tests/valgrind/run
+
 check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under the preload: the matrix
 	@scripts/check-clients
 
@@ -294,4 +297,4 @@ clean: ## Remove everything that was built
 	$(Q)rm -rf build
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
