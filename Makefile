@@ -89,9 +89,9 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-tsan check-musl check-valgrind check-clients check-page model fuzz \
-	bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
-	deps-fuzz deps-lint deps-model deps-musl deps-page FORCE
+.PHONY: all debug demo check check-unit check-asan check-tsan check-musl check-valgrind check-clients check-page suites model \
+	fuzz bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
+	deps-fuzz deps-lint deps-model deps-musl deps-page deps-suites FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
 debug: ## The same, unoptimised, for a debugger (build/debug)
@@ -224,7 +224,7 @@ $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(CONNINFO_S
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined -o $@ tests/fuzz/$*.c \
 		$(CONNINFO_SRC) $(PROTOCOL_SRC) $(LIBPQ_LIBS)
 
-deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page:
+deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page deps-suites:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -256,6 +256,9 @@ check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under th
 
 check-page: $(release_ALL) build/release/helpers/client | deps-page ## The live page in a real browser, with pictures in build/page
 	@scripts/check-page
+
+suites: $(release_ALL) | deps-suites ## Run the tests of others without the preload and with it; SUITES='libpq pg-pool' for some
+	@scripts/suites $(SUITES)
 
 model: deps-model ## Prove the claim protocol with spin; MODEL='two, BROKEN' for some of it
 	@tests/model/run $(MODEL)
