@@ -84,9 +84,12 @@ Test(preload_refusal, no_room)
 Test(preload_refusal, names_are_fit_for_a_terminal)
 {
     static const struct pqb_server_config one = {.limit = 1};
-    hold("\033[2J\n\x7f\xc2\x9b"
-         "31m\xe2\x80\xae \\e%s",
-         &one, 1);
+    char name[64]; /* its last but one: a mark that turns the direction of what follows */
+    snprintf(name, sizeof name,
+             "\033[2J\n\x7f\xc2\x9b"
+             "31m%c%c%c \\e%%s",
+             0xe2, 0x80, 0xae);
+    hold(name, &one, 1);
     cr_assert_str_eq(detail_for(about(PQB_OBSTACLE_ROOM)),
                      "1 of 1 connections to " SERVER
                      " are in use (?[2J????31m??? \\e%s 1); waited T s.");
