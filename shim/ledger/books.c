@@ -275,7 +275,7 @@ void pqb_books_ring(struct pqb_layout *map, unsigned index)
 {
     struct pqb_claim_row *claim = &map->claim[index];
     pqb_futex_wake(&claim->word, INT_MAX, 1);
-    unsigned number = pqb_once(&claim->bell);
+    unsigned number = atomic_load(&claim->bell);
     if (number && number <= PQB_BELLS) {
         _Atomic uint32_t *bell = &map->header.bell[number - 1];
         atomic_fetch_add(bell, 1);

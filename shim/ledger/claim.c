@@ -100,7 +100,8 @@ static void fill_in(struct pqb_claim_row *row, const struct pqb_claim_request *r
     atomic_store(&row->idle_since, 0);
     atomic_store(&row->yield_after, 0);
     atomic_store(&row->declined_at, 0);
-    row->bell = request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : 0;
+    atomic_store(&row->bell,
+                 request->rings_bell ? (uint16_t)(1 + self->id % PQB_BELLS) : (uint16_t)0);
     atomic_store(&row->hot, 0);
     atomic_store(&row->tick, 0);
     atomic_store(&row->is_connected, 0);

@@ -126,7 +126,7 @@ struct pqb_claim_row {
     uint16_t server;              /* owner; moved by a merge of servers, under the guard */
     uint16_t app;                 /* guard */
     uint16_t account;             /* guard */
-    uint16_t bell; /* owner: 1 + index of the bell to ring at a grant or a wish, 0 = none */
+    _Atomic uint16_t bell; /* owner: 1 + index of the bell to ring at a grant or a wish, 0 = none */
     uint16_t previous, next;             /* guard: the queue, or the list of reserve claims */
     uint16_t drain_previous, drain_next; /* guard: the server's drainers */
     uint8_t booked;                      /* guard: enum pqb_booked */

@@ -37,7 +37,8 @@ void pqb_yield_offer(const struct pqb_claim *claim, uint32_t after_ms)
     if (!find(claim, &place))
         return;
     struct pqb_claim_row *row = place.row;
-    row->bell = (uint16_t)(1 + (pqb_wait_bell(claim->region) - place.map->header.bell));
+    atomic_store(&row->bell,
+                 (uint16_t)(1 + (pqb_wait_bell(claim->region) - place.map->header.bell)));
     atomic_store(&row->idle_since, pqb_wish_clock(pqb_now()));
     atomic_store(&row->session, PQB_SESSION_IDLE);
     atomic_store(&row->yield_after, after_ms);
