@@ -2,7 +2,7 @@
 
 #include "ledger/tick.h"
 #include "ledger/wait.h"
-#include "preload/side.h"
+#include "preload/keeping.h"
 #include "preload/state.h"
 
 #include <errno.h>
@@ -33,7 +33,7 @@ static struct pqb_region *sleep_on(struct pqb_region *region)
 }
 
 /* Until a grant rings, or the next tick; while bytes wait to be sent, until they can be. */
-static void rest(const struct pqb_side_wait *wait)
+static void rest(const struct pqb_keeping *wait)
 {
     if (wait->flush >= 0) {
         struct pollfd room = {.fd = wait->flush, .events = POLLOUT};
@@ -50,11 +50,11 @@ static void rest(const struct pqb_side_wait *wait)
 static int round_of_keeping(void)
 {
     struct pqb_process_hold hold;
-    struct pqb_side_wait wait;
+    struct pqb_keeping wait;
     if (!pqb_state_lock_sockets(&hold))
         return 1;
     struct pqb_region *before = sleep_on(NULL);
-    int is_needed = pqb_side_keep(&wait);
+    int is_needed = pqb_keeping_round(&wait);
     if (!is_needed)
         keeper_of = 0;
     sleep_on(is_needed && !wait.is_held ? wait.region : NULL);

@@ -64,8 +64,7 @@ static struct pqb_socket *socket_at(int fd)
     return NULL;
 }
 
-/* Forgets all that was closed behind our back. */
-static void sweep(void)
+void pqb_side_sweep(void)
 {
     for (int fd = pqb_descriptor_next(0, PQB_DESCRIPTORS); fd >= 0;
          fd = pqb_descriptor_next(fd + 1, PQB_DESCRIPTORS))
@@ -146,7 +145,7 @@ static struct attempt begin(int fd, const char *key, const struct sockaddr *addr
     struct attempt attempt = {0};
     if (!lock(&hold))
         return attempt;
-    sweep();
+    pqb_side_sweep();
     struct pqb_socket *socket = pqb_socket_new(fd, key, address, length);
     if (socket && pqb_descriptor_set(fd, socket)) {
         pqb_descriptor_watch(fd, PQB_WATCH_WRITES | PQB_WATCH_END);
@@ -265,7 +264,7 @@ static void put_down(int fd, const char *key, const struct sockaddr *address, so
     struct pqb_process_hold hold;
     if (!lock(&hold))
         return;
-    sweep();
+    pqb_side_sweep();
     struct pqb_socket *socket = pqb_socket_new(fd, key, address, length);
     if (socket && pqb_descriptor_set(fd, socket))
         pqb_socket_enter(socket, PQB_SOCKET_DONE);
@@ -523,67 +522,4 @@ void pqb_side_duplicated(int fd, int to)
     }
     pqb_state_unlock_sockets(&hold);
     errno = saved;
-}
-
-/* ---- for the keeper ---- */
-
-static void listen_to(struct pqb_side_wait *wait, struct pqb_region *region)
-{
-    if (wait->region)
-        return;
-    pqb_region_pin(wait->region = region);
-    wait->heard = atomic_load(pqb_wait_bell(region));
-}
-
-static void wait_for(struct pqb_side_wait *wait, struct pqb_socket *socket)
-{
-    const struct pqb_claim *claim = pqb_socket_claim(socket);
-    if (!pqb_holding_waits(socket) || !claim->region || pqb_region_check(claim->region))
-        return;
-    listen_to(wait, claim->region);
-    unsigned server = claim->region->map->claim[claim->index].server, i = 0;
-    while (i < wait->servers && wait->server[i] != server)
-        i++;
-    if (i == wait->servers && i < PQB_SIDE_SERVERS)
-        wait->server[wait->servers++] = server;
-}
-
-/* Those that are open: all are told before one answers, so that whoever asks for the next one knows
- * them. 0 if there are none, or only of a ledger that was given up. */
-static int keep_open(struct pqb_side_wait *wait)
-{
-    int is_asked = 0;
-    const struct pqb_region *lost = NULL;
-    pqb_giving_look_for_copies();
-    for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next) {
-        struct pqb_region *region =
-            pqb_giving_may_be_asked(socket) ? pqb_socket_claim(socket)->region : NULL;
-        if (!region || region == lost)
-            continue;
-        if (region != wait->region && pqb_region_check(region)) {
-            lost = region;
-            continue;
-        }
-        is_asked = 1;
-        listen_to(wait, region);
-        pqb_giving_tell(socket);
-    }
-    for (struct pqb_socket *socket = pqb_sockets_first(); socket && is_asked; socket = socket->next)
-        if (pqb_giving_may_be_asked(socket) && pqb_socket_claim(socket)->region != lost)
-            pqb_giving_answer(socket);
-    return is_asked;
-}
-
-int pqb_side_keep(struct pqb_side_wait *wait)
-{
-    struct pqb_socket *next;
-    *wait = (struct pqb_side_wait){.flush = -1};
-    sweep();
-    for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next)
-        wait_for(wait, socket);
-    for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = next) {
-        next = socket->next;
-        wait->is_held |= pqb_holding_step(socket, &wait->flush);
-    }
-    return keep_open(wait) | wait->is_held;
 }

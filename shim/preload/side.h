@@ -73,22 +73,7 @@ int pqb_side_shutdown(int fd, int how);
 /* `fd` has been duplicated to `to`. */
 void pqb_side_duplicated(int fd, int to);
 
-/* ---- for the keeper ---- */
-
-#define PQB_SIDE_SERVERS 8
-
-/* What the keeper waits for. */
-struct pqb_side_wait {
-    struct pqb_region *region; /* pinned; NULL = nothing waits for a grant, or a wish */
-    uint32_t heard;            /* its bell, as it was before the claims were asked */
-    int is_held;               /* something is; otherwise there are connections that may be asked */
-    unsigned servers;          /* where there are claims waiting */
-    unsigned server[PQB_SIDE_SERVERS];
-    int flush; /* a descriptor with bytes that could not be sent yet; -1 = none */
-};
-
-/* Moves every held socket on, and answers for those that are open. 0 if there are none of either
- * any more. With the lock held. */
-int pqb_side_keep(struct pqb_side_wait *wait);
+/* Forgets all that was closed behind our back. With the lock held. */
+void pqb_side_sweep(void);
 
 #endif
