@@ -152,7 +152,7 @@ Test(statement, names_every_reason)
 /* ---- beside regular expressions ---- */
 
 #define BLANKS "[ \t\n\r]*"
-#define START "(^|;|\\*[ \n\r]*/|-[ \n\r]*-[^\n\r]*[\n\r])" BLANKS
+#define START "(^|;|\\*" BLANKS "/|-" BLANKS "-[^\n\r]*[\n\r])" BLANKS
 #define END "($|[^a-z0-9_$])"
 #define MAKER "(^|[^a-z0-9_$])(create|replace|global|local|into)[ \t\n\r]+"
 
