@@ -11,7 +11,7 @@ LDFLAGS ?=
 # Says what is missing and installs it; DEPS=true trusts what is there.
 DEPS ?= scripts/deps
 
-FLAVOURS := release debug asan tsan
+FLAVOURS := release debug asan tsan coverage
 
 PQB_CPPFLAGS := -D_GNU_SOURCE -Ishim -Itests
 PQB_CFLAGS := -std=gnu11 -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes \
@@ -31,6 +31,11 @@ CFLAGS_debug := -O0 -g3
 # The sanitizers check more than _FORTIFY_SOURCE does, and its wrappers would hide calls from them.
 CFLAGS_asan := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 CFLAGS_tsan := -O1 -g -fno-omit-frame-pointer -fsanitize=thread
+# Counters are in files that all processes map: what one has run is counted however it ends. clang's, as gcc's are
+# written at exit. Its newer debug information is too new for valgrind; what it warns of more than gcc is left out.
+CC_coverage := clang
+CFLAGS_coverage := -O1 -gdwarf-4 -Wno-sign-conversion -Wno-string-plus-int -Wno-unused-command-line-argument -fcoverage-mapping \
+	-fprofile-instr-generate='$(CURDIR)/build/coverage/counters/%m%c.profraw' -mllvm -runtime-counter-relocation
 
 # The preload lacks nothing that libc doesn't have; of the sanitizers, their run-time.
 WHOLE_release := -Wl,-z,defs
@@ -74,8 +79,8 @@ PROGRAM_SRC := $(HELPER_SRC) $(CHAOS_SRC) $(BENCH_SRC)
 ALL_SRC := $(LIB_SRC) $(UNIT_SRC) $(INTEGRATION_SRC) $(PROGRAM_SRC) $(HELPER_PART_SRC) $(CHAOS_PART_SRC) $(HELPER32_SRC)
 
 # What is missing comes before the first object.
-DEPS_FIRST := deps-build $(patsubst %,deps-%,$(filter demo bench,$(MAKECMDGOALS)) \
-	$(if $(filter check%,$(MAKECMDGOALS)),check))
+DEPS_FIRST := deps-build $(patsubst %,deps-%,$(filter demo bench coverage,$(MAKECMDGOALS)) \
+	$(if $(filter check% coverage,$(MAKECMDGOALS)),check))
 LIBPQ_CFLAGS = $$(pkg-config --cflags libpq)
 LIBPQ_LIBS = $$(pkg-config --libs libpq)
 
@@ -89,9 +94,9 @@ endif
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all debug demo check check-unit check-asan check-tsan check-musl check-valgrind check-clients check-page suites model \
-	fuzz bench lint format install uninstall clean help deps-build deps-check deps-clients deps-bench deps-demo \
-	deps-fuzz deps-lint deps-model deps-musl deps-page deps-suites FORCE
+.PHONY: all debug demo check check-unit check-asan check-tsan coverage check-musl check-valgrind check-clients check-page \
+	suites model fuzz bench lint format install uninstall clean help deps-build deps-check deps-clients deps-coverage \
+	deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page deps-suites FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
 debug: ## The same, unoptimised, for a debugger (build/debug)
@@ -112,8 +117,8 @@ $(1)_HELPERS32 := $(if $(HELPER32_SRC),build/$(1)/helpers32)
 $(1)_TESTS := $$($(1)_ALL) $$($(1)_UNIT) $$($(1)_INTEGRATION) $$($(1)_HELPERS) $$($(1)_CHAOS) \
 	$$($(1)_HELPERS32)
 
-$(1)_COMPILE := $(CC) $(PQB_CPPFLAGS) $(CPPFLAGS) $(PQB_CFLAGS) $(CFLAGS_$(1)) $(CFLAGS) -MMD -MP
-$(1)_LINK := $(CC) $(CFLAGS_$(1)) $(CFLAGS) $(PQB_LDFLAGS) $(LDFLAGS)
+$(1)_COMPILE := $(or $(CC_$(1)),$(CC)) $(PQB_CPPFLAGS) $(CPPFLAGS) $(PQB_CFLAGS) $(CFLAGS_$(1)) $(CFLAGS) -MMD -MP
+$(1)_LINK := $(or $(CC_$(1)),$(CC)) $(CFLAGS_$(1)) $(CFLAGS) $(PQB_LDFLAGS) $(LDFLAGS)
 $(1)_LIBS := build/$(1)/libsupport.a build/$(1)/libconninfo.a build/$(1)/libledger.a
 
 build/$(1)/flags: FORCE
@@ -229,7 +234,8 @@ $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(FUZZ_SRC) 
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(FUZZ_CFLAGS_$*) -o $@ \
 		tests/fuzz/$*.c $(or $(FUZZ_SRC_$*),$(FUZZ_SRC)) $(LIBPQ_LIBS)
 
-deps-build deps-check deps-clients deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page deps-suites:
+deps-build deps-check deps-clients deps-coverage deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page \
+		deps-suites:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -249,6 +255,9 @@ check-asan: $(asan_TESTS) | deps-check ## The C tests under Address-, Leak- and 
 
 check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
 	@scripts/check tsan race
+
+coverage: $(filter-out build/coverage/chaos/%,$(coverage_TESTS)) $(release_ALL) build/debug/libpqbudget.so | deps-check deps-coverage ## Lines of shim/ that the tests run, in a table
+	@scripts/coverage
 
 check-musl: $(MUSL_PROGRAMS) $(release_ALL) build/release/helpers/client ## The ledger under musl, alone and shared with programs under glibc
 	@tests/musl/run

@@ -132,7 +132,7 @@ static unsigned opened(const char *environment, const char *trace)
     while (fgets(line, sizeof line, file))
         if (strstr(line, "open") || strstr(line, "socket(") || strstr(line, "memfd_create") ||
             strstr(line, "clone")) {
-            count += !strstr(line, "ENOENT");
+            count += !strstr(line, "ENOENT") && !strstr(line, ".profraw");
             cr_assert_null(strstr(line, "/dev/shm"), "%s", line);
         }
     fclose(file);
