@@ -115,7 +115,7 @@ $(1)_UNIT := $(if $(UNIT_SRC),build/$(1)/unit)
 $(1)_INTEGRATION := $(if $(INTEGRATION_SRC),build/$(1)/integration)
 $(1)_HELPERS32 := $(if $(HELPER32_SRC),build/$(1)/helpers32)
 $(1)_TESTS := $$($(1)_ALL) $$($(1)_UNIT) $$($(1)_INTEGRATION) $$($(1)_HELPERS) $$($(1)_CHAOS) \
-	$$($(1)_HELPERS32)
+	$$($(1)_HELPERS32) build/$(1)/bench/session
 
 $(1)_COMPILE := $(or $(CC_$(1)),$(CC)) $(PQB_CPPFLAGS) $(CPPFLAGS) $(PQB_CFLAGS) $(CFLAGS_$(1)) $(CFLAGS) -MMD -MP
 $(1)_LINK := $(or $(CC_$(1)),$(CC)) $(CFLAGS_$(1)) $(CFLAGS) $(PQB_LDFLAGS) $(LDFLAGS)
@@ -280,7 +280,7 @@ model: deps-model ## Prove the claim protocol with spin; MODEL='two, BROKEN' for
 fuzz: $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%) ## Fuzz connection strings, the protocol, the ledger, FUZZ_SECONDS=60 for each target
 	@tests/fuzz/run $(FUZZ_ENGINE) build/fuzz/$(FUZZ_ENGINE) $(FUZZ)
 
-bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure, as ratios in one run
+bench: deps-bench $(release_ALL) $(release_HELPERS) $(release_BENCH) ## Measure what it costs, beside PgBouncer, in 20 minutes; QUICK=1 in 2
 	@PQB_TEST_BUILD='$(CURDIR)/build/release' scripts/bench
 
 lint: deps-lint deps-check $(release_ALL) $(addprefix build/release/helpers/,client pool) ## Let every linter look at its kind

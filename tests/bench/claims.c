@@ -8,12 +8,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LEVELS 4
+#define LEVELS 5
 #define HOLDERS 20
 #define HELD_BACK 1000
 #define WAIT_MS 30000
 
-static const unsigned held[LEVELS] = {0, 100, 1000, 10000};
+static const unsigned held[LEVELS] = {0, 10, 100, 1000, 10000};
 
 /* One place to measure at: a gate of each kind, and those who hold some of it. */
 struct place {
@@ -60,19 +60,6 @@ static double time_of(struct gate *gate, unsigned times)
         gate_give(gate, &pass);
     }
     return (double)(pqb_now() - start) / 1e3 / times;
-}
-
-static void show_spread(const char *what, struct series series[MEASURE_KINDS], const char *bar,
-                        int is_met)
-{
-    struct measure_row row = {.has_bar = *bar != 0, .is_met = is_met};
-    snprintf(row.what, sizeof row.what, "%s", what);
-    snprintf(row.bar, sizeof row.bar, "%s", bar);
-    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
-        if (series[kind].count)
-            measure_spread(row.cell[kind], &series[kind], " µs");
-    measure_ratio(row.ratio, series);
-    measure_print(&row);
 }
 
 /* ---- waiters that their own process's cap holds back ---- */
@@ -135,18 +122,16 @@ static void measure_alone(void)
             }
     double alone = series_median(&place[0].series[MEASURE_PQBUDGET]);
     for (unsigned level = 0; level < LEVELS; level++) {
-        char what[160] = "claim + give back, nobody else", bar[64] = "";
-        double cost = series_median(&place[level].series[MEASURE_PQBUDGET]);
-        if (level)
-            snprintf(what, sizeof what, "the same, %u held by others: %.2f × alone", held[level],
-                     cost / alone);
-        if (!level)
-            snprintf(bar, sizeof bar, "≤ 6 µs");
-        else if (level == LEVELS - 1)
-            snprintf(bar, sizeof bar, "≤ 1.5 × alone");
-        show_spread(what, place[level].series, bar, level ? cost <= 1.5 * alone : cost <= 6);
+        struct series *series = place[level].series;
+        measure_row("claims", "claim + give back, %u held by others", held[level]);
+        gate_show(series, "µs", measure_spread);
+        measure_value("÷ alone", series_median(&series[MEASURE_PQBUDGET]) / alone, "×");
+        measure_end();
     }
-    show_spread("the same, 1000 waiters held back by their own processes' caps", held_back, "", 0);
+    measure_row("claims", "claim + give back, %d waiters held back by their own processes' caps",
+                HELD_BACK);
+    gate_show(held_back, "µs", measure_spread);
+    measure_end();
     for (unsigned level = 0; level < LEVELS; level++)
         place_end(&place[level]);
     crowd_end(&crowd);
@@ -178,7 +163,7 @@ static double time_shift(struct shift *shift)
 {
     uint64_t start = pqb_now(), all = 0;
     team_begin(&shift->team);
-    usleep(measure_is_quick() ? 100000 : 300000);
+    usleep(measure_is_quick() ? 50000 : 300000);
     team_stop(&shift->team);
     team_finish(&shift->team);
     uint64_t end = pqb_now();
@@ -191,7 +176,7 @@ static void measure_crowd(unsigned size, unsigned limit)
 {
     static struct shift shift[MEASURE_KINDS];
     struct series cost[MEASURE_KINDS] = {0};
-    unsigned rounds = measure_is_quick() ? 5 : 11;
+    unsigned rounds = measure_is_quick() ? 3 : 7;
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
         gate_make(&shift[kind].gate, (enum measure_kind)kind, limit, 0);
         team_start(&shift[kind].team, size, work, &shift[kind].gate);
@@ -202,12 +187,10 @@ static void measure_crowd(unsigned size, unsigned limit)
             if (round)
                 series_add(&cost[kind], sample);
         }
-    char what[160];
-    if (limit < size)
-        snprintf(what, sizeof what, "%u processes at once, limit %u", size, limit);
-    else
-        snprintf(what, sizeof what, "%u processes at once, nobody waits", size);
-    show_spread(what, cost, "", 0);
+    measure_row("claims", "%u processes at once, %s%.0u", size,
+                limit < size ? "limit " : "nobody waits", limit < size ? limit : 0);
+    gate_show(cost, "µs", measure_spread);
+    measure_end();
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
         team_end(&shift[kind].team);
         gate_end(&shift[kind].gate);
@@ -236,7 +219,6 @@ static void measure_storm(void)
 {
     static struct shift shift;
     struct series series[MEASURE_KINDS] = {0};
-    struct measure_row row = {0};
     double ideal = (double)STORM / STORM_LIMIT * STORM_HOLD_MS / 1e3;
     for (unsigned round = 0; round < (measure_is_quick() ? 1 : 5); round++)
         for (unsigned kind = 0; kind < MEASURE_KINDS; kind++) {
@@ -250,28 +232,24 @@ static void measure_storm(void)
             team_end(&shift.team);
             gate_end(&shift.gate);
         }
-    snprintf(row.what, sizeof row.what,
-             "%d new processes at once, limit %d, each holds %d ms: time ÷ the least possible",
-             STORM, STORM_LIMIT, STORM_HOLD_MS);
-    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
-        measure_spread(row.cell[kind], &series[kind], " ×");
-    measure_ratio(row.ratio, series);
-    measure_print(&row);
+    measure_row("claims",
+                "%d new processes at once, limit %d, each holds %d ms: time ÷ the least possible",
+                STORM, STORM_LIMIT, STORM_HOLD_MS);
+    gate_show(series, "×", measure_spread);
+    measure_end();
 }
 
 int main(void)
 {
     static const unsigned sizes[] = {2, 8, 64}, limits[] = {1, 2, 8};
-    struct measure_row file = {
-        .what = "the ledger's file, 10,048 claims", .bar = "≤ 4 MiB", .has_bar = 1};
     measure_alone();
     for (unsigned i = 0; i < 3; i++)
         measure_crowd(sizes[i], sizes[i]);
     for (unsigned i = 0; i < 3; i++)
         measure_crowd(sizes[i], limits[i]);
     measure_storm();
-    file.is_met = sizeof(struct pqb_layout) <= 4u << 20;
-    snprintf(file.cell[0], sizeof file.cell[0], "%.2f MiB", sizeof(struct pqb_layout) / 1048576.0);
-    measure_print(&file);
+    measure_row("claims", "the ledger's file, 10,048 claims");
+    measure_value("pqbudget", sizeof(struct pqb_layout) / 1048576.0, "MiB");
+    measure_end();
     return 0;
 }

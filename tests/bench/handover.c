@@ -147,16 +147,6 @@ static uint64_t await_packet(int listener)
     return came;
 }
 
-static void show(const char *what, struct series *series)
-{
-    struct measure_row row = {.has_bar = 1, .bar = "p50 ≤ 100 µs, p99 ≤ 2 ms"};
-    double middle = series_median(series), most = series_part(series, 0.99);
-    snprintf(row.what, sizeof row.what, "%s", what);
-    snprintf(row.cell[0], sizeof row.cell[0], "p50 %.3g, p99 %.3g µs", middle, most);
-    row.is_met = middle <= 100 && most <= 2000;
-    measure_print(&row);
-}
-
 /* One slot, and what it takes to hold it: what a client of that server would. */
 struct slot {
     struct pqb_ledger ledger;
@@ -211,7 +201,9 @@ static void measure_door(char *door, const char *what, struct slot *slot, int li
             series_add(&series, sample);
     }
     pair_worker_end(&client);
-    show(what, &series);
+    measure_row("wakes", "%s", what);
+    measure_delay("pqbudget", &series, "µs");
+    measure_end();
     series_free(&series);
 }
 
@@ -226,7 +218,8 @@ int main(int count, char **arguments)
     slot_make(&slot);
     measure_door(side, "slot given back → a held socket's startup packet is on the wire", &slot,
                  listener);
-    measure_door(libpq, "the same, a held `PQconnectStart`", &slot, listener);
+    measure_door(libpq, "slot given back → a held `PQconnectStart`'s startup packet is on the wire",
+                 &slot, listener);
     support_ledger_end(&slot.ledger);
     return 0;
 }

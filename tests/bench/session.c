@@ -114,16 +114,16 @@ int main(void)
 {
     static struct stream stream;
     unsigned rounds = measure_is_quick() ? ROUNDS / 10 : ROUNDS;
-    puts("| following a session | bytes | ns of processor per call |\n|---|---|---|");
     for (size_t i = 0; i < sizeof passages / sizeof *passages; i++) {
         struct series series = {0};
-        char cell[96];
         stream.length = 0;
         passages[i].make(&stream);
         for (unsigned round = 0; round < rounds; round++)
             series_add(&series, time_of(&passages[i], &stream, stream.length > 1000 ? 100 : 10000));
-        measure_spread(cell, &series, "");
-        printf("| %s | %zu | %s |\n", passages[i].what, stream.length, cell);
+        measure_row("sessions", "%s", passages[i].what);
+        measure_value("bytes", (double)stream.length, "");
+        measure_spread("processor per call", &series, "ns");
+        measure_end();
         series_free(&series);
     }
     return 0;

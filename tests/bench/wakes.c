@@ -93,44 +93,19 @@ static void pass_on(struct relay *relay)
         measure_fail("%s: nobody was woken", gate_name(relay->gate.kind));
 }
 
-static void cell_of(char cell[96], struct series *series, const char *unit, double scale)
+static void show(const char *what, unsigned waiters, struct series ours,
+                 const struct relay relay[MEASURE_KINDS])
 {
-    snprintf(cell, 96, "p50 %.3g, p99 %.3g %s", series_part(series, 0.5) / scale,
-             series_part(series, 0.99) / scale, unit);
-}
-
-static void ratio_of(char ratio[96], struct series *a, struct series *b)
-{
-    size_t used = strlen(ratio);
-    snprintf(ratio + used, 96 - used, used ? ", %.2f" : "%.2f",
-             series_median(a) / series_median(b));
-}
-
-static int is_quick_enough(struct series *series)
-{
-    return series_part(series, 0.5) <= 100 && series_part(series, 0.99) <= 2000;
-}
-
-static void show(const char *what, struct relay *ours, struct relay *posix, struct relay *sysv,
-                 int has_bar)
-{
-    struct measure_row row = {.has_bar = has_bar};
-    snprintf(row.what, sizeof row.what, "%s", what);
-    if (has_bar)
-        snprintf(row.bar, sizeof row.bar, "p50 ≤ 100 µs, p99 ≤ 2 ms");
-    row.is_met = is_quick_enough(&ours->series);
-    cell_of(row.cell[0], &ours->series, "µs", 1);
-    cell_of(row.cell[1], &posix->series, "µs", 1);
-    cell_of(row.cell[2], &sysv->series, "µs", 1);
-    ratio_of(row.ratio, &ours->series, &posix->series);
-    ratio_of(row.ratio, &ours->series, &sysv->series);
-    measure_print(&row);
+    struct series series[MEASURE_KINDS] = {ours, relay[MEASURE_POSIX].series,
+                                           relay[MEASURE_SYSV].series};
+    measure_row("wakes", "slot given back → %s runs%s", what, waiters > 1 ? ", 16 queued" : "");
+    gate_show(series, "µs", measure_delay);
+    measure_end();
 }
 
 static void measure_passing(unsigned waiters, unsigned times)
 {
     static struct relay relay[MEASURE_KINDS], bell;
-    char what[160];
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
         relay_make(&relay[kind], (enum measure_kind)kind, WAY_THREAD, waiters, WAIT_MS, 1);
     relay_make(&bell, MEASURE_PQBUDGET, WAY_BELL, waiters, WAIT_MS, 1);
@@ -139,12 +114,8 @@ static void measure_passing(unsigned waiters, unsigned times)
             pass_on(&relay[kind]);
         pass_on(&bell);
     }
-    snprintf(what, sizeof what, "slot given back → next waiter runs%s",
-             waiters > 1 ? ", 16 queued" : "");
-    show(what, &relay[0], &relay[1], &relay[2], waiters == 1);
-    snprintf(what, sizeof what, "the same, a waiter with a bell%s",
-             waiters > 1 ? ", 16 queued" : "");
-    show(what, &bell, &relay[1], &relay[2], waiters == 1);
+    show("next waiter", waiters, relay[MEASURE_PQBUDGET].series, relay);
+    show("next waiter with a bell", waiters, bell.series, relay);
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
         relay_end(&relay[kind]);
     relay_end(&bell);
@@ -185,10 +156,6 @@ static void measure_beside_drainer(_Atomic uint32_t *backend, unsigned times)
 {
     static struct relay relay;
     struct gate_pass pass;
-    struct measure_row row = {
-        .what = "slot given back → next waiter runs, while another slot's backend does not exit",
-        .bar = "p50 ≤ 100 µs, p99 ≤ 2 ms",
-        .has_bar = 1};
     relay_make(&relay, MEASURE_PQBUDGET, WAY_THREAD, 1, WAIT_MS, 2);
     atomic_store(backend, 0);
     pid_t postmaster = start_backend(backend);
@@ -200,9 +167,10 @@ static void measure_beside_drainer(_Atomic uint32_t *backend, unsigned times)
     usleep(50000); /* as old as drainers are that the first waiter is patient with */
     for (unsigned i = 0; i < times; i++)
         pass_on(&relay);
-    cell_of(row.cell[0], &relay.series, "µs", 1);
-    row.is_met = is_quick_enough(&relay.series);
-    measure_print(&row);
+    measure_row("wakes",
+                "slot given back → next waiter runs, while another slot's backend does not exit");
+    measure_delay("pqbudget", &relay.series, "µs");
+    measure_end();
     support_kill(postmaster);
     relay_end(&relay);
 }
@@ -241,24 +209,18 @@ static int kill_holder(struct relay *relay, _Atomic uint32_t *ready)
 static void measure_killing(_Atomic uint32_t *ready, unsigned times)
 {
     static struct relay ours, posix, sysv;
-    struct measure_row row = {
-        .what = "holder SIGKILLed → waiter runs (drain 0)", .bar = "p99 ≤ 50 ms", .has_bar = 1};
     relay_make(&ours, MEASURE_PQBUDGET, WAY_THREAD, 1, WAIT_MS, 1);
     relay_make(&posix, MEASURE_POSIX, WAY_THREAD, 1, NEVER_MS, 1);
     relay_make(&sysv, MEASURE_SYSV, WAY_THREAD, 1, WAIT_MS, 1);
     for (unsigned i = 0; i < times; i++)
         if (!kill_holder(&ours, ready) || !kill_holder(&sysv, ready))
             measure_fail("a killed holder's slot never came back");
-    cell_of(row.cell[0], &ours.series, "ms", 1000);
-    cell_of(row.cell[2], &sysv.series, "ms", 1000);
-    row.is_met = series_part(&ours.series, 0.99) <= 50000;
-    if (kill_holder(&posix, ready))
-        cell_of(row.cell[1], &posix.series, "ms", 1000);
-    else
-        snprintf(row.cell[1], sizeof row.cell[1], "never (%d s)", NEVER_MS / 1000);
-    snprintf(row.ratio, sizeof row.ratio, "–");
-    ratio_of(row.ratio, &ours.series, &sysv.series);
-    measure_print(&row);
+    int comes_back = kill_holder(&posix, ready);
+    measure_row("wakes", "holder SIGKILLed → waiter runs (drain 0)");
+    gate_show((struct series[]){ours.series, posix.series, sysv.series}, "µs", measure_delay);
+    if (!comes_back)
+        measure_text(gate_name(MEASURE_POSIX), "never");
+    measure_end();
     relay_end(&ours);
     relay_end(&posix);
     relay_end(&sysv);

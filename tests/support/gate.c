@@ -19,6 +19,20 @@ const char *gate_name(enum measure_kind kind)
     return names[kind];
 }
 
+void gate_show(struct series series[MEASURE_KINDS], const char *unit,
+               void (*show)(const char *column, struct series *series, const char *unit))
+{
+    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
+        if (series[kind].count)
+            show(gate_name((enum measure_kind)kind), &series[kind], unit);
+    for (unsigned kind = 1; kind < MEASURE_KINDS; kind++) {
+        char column[64];
+        snprintf(column, sizeof column, "÷ %s", gate_name((enum measure_kind)kind));
+        if (series[kind].count)
+            measure_value(column, series_median(&series[0]) / series_median(&series[kind]), "×");
+    }
+}
+
 /* In the folder that PQB_BENCH_DIR names, whose owner removes it however we end; else a test's. */
 static void ledger_make(struct gate *gate)
 {

@@ -45,4 +45,9 @@ struct pqb_claim_request gate_request(const struct gate *gate);
 
 const char *gate_name(enum measure_kind kind);
 
+/* The cells of a row: each kind's figures by `show`, one of measure.h's, as far as it has samples,
+ * and pqbudget's median ÷ that of each other. */
+void gate_show(struct series series[MEASURE_KINDS], const char *unit,
+               void (*show)(const char *column, struct series *series, const char *unit));
+
 #endif

@@ -43,59 +43,100 @@ void series_free(struct series *series)
     *series = (struct series){0};
 }
 
-static const char *text_or_dash(const char *text)
+/* The line that the row becomes, and how long it is so far. */
+static char row[4096];
+static size_t used;
+
+static void add(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static void add(const char *format, ...)
 {
-    return *text ? text : "–";
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vsnprintf(row + used, sizeof row - used, format, arguments);
+    va_end(arguments);
+    if (length < 0 || used + (size_t)length >= sizeof row)
+        measure_fail("a row too long: %s", row);
+    used += (size_t)length;
 }
 
-static const char *verdict(int has_bar, int is_met)
+/* Our own words: what JSON would want escaped is not in them, but for quotes. */
+static void add_text(const char *name, const char *text)
 {
-    return !has_bar ? "–" : is_met ? "met" : "**missed**";
+    add("\"%s\": \"", name);
+    for (; *text; text++)
+        add("%s%c", strchr("\"\\", *text) ? "\\" : "", *text);
+    add("\"");
 }
 
-void measure_print(const struct measure_row *row)
+static void add_cell(const char *column, const char *unit)
 {
-    printf("| %s |", row->what);
-    for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)
-        printf(" %s |", text_or_dash(row->cell[kind]));
-    printf(" %s | %s | %s |\n", text_or_dash(row->ratio), text_or_dash(row->bar),
-           verdict(row->has_bar, row->is_met));
-    fflush(stdout);
-}
-
-void measure_print_pair(const struct measure_pair *pair)
-{
-    printf("| %s | %s | %s | %s | %s | %s |\n", pair->what, text_or_dash(pair->direct),
-           text_or_dash(pair->preloaded), text_or_dash(pair->compared), text_or_dash(pair->bar),
-           verdict(pair->has_bar, pair->is_met));
-    fflush(stdout);
-}
-
-/* Three digits that mean something. */
-static const char *number(char text[24], double value)
-{
-    double size = fabs(value);
-    snprintf(text, 24, "%.*f", size < 1 ? 3 : size < 10 ? 2 : size < 100 ? 1 : 0, value);
-    return text;
-}
-
-void measure_spread(char cell[96], struct series *series, const char *unit)
-{
-    char middle[24], low[24], high[24];
-    snprintf(cell, 96, "%s%s (%s–%s)", number(middle, series_median(series)), unit,
-             number(low, series_part(series, 0.25)), number(high, series_part(series, 0.75)));
-}
-
-void measure_ratio(char ratio[96], struct series series[MEASURE_KINDS])
-{
-    size_t used = 0;
-    ratio[0] = 0;
-    for (unsigned kind = 1; kind < MEASURE_KINDS; kind++) {
-        char text[24] = "–";
-        if (series[kind].count)
-            number(text, series_median(&series[0]) / series_median(&series[kind]));
-        used += (size_t)snprintf(ratio + used, 96 - used, kind > 1 ? ", %s" : "%s", text);
+    add("%s{", row[used - 1] == '[' ? "" : ", ");
+    add_text("column", column);
+    if (unit) {
+        add(", ");
+        add_text("unit", unit);
     }
+}
+
+static void add_figure(const char *name, double figure)
+{
+    if (!isfinite(figure))
+        measure_fail("no figure: %s", row);
+    add(", \"%s\": %.6g", name, figure);
+}
+
+void measure_row(const char *table, const char *name, ...)
+{
+    va_list arguments;
+    char text[256];
+    va_start(arguments, name);
+    vsnprintf(text, sizeof text, name, arguments);
+    va_end(arguments);
+    used = 0;
+    add("{");
+    add_text("table", table);
+    add(", ");
+    add_text("name", text);
+    add(", \"cells\": [");
+}
+
+void measure_spread(const char *column, struct series *series, const char *unit)
+{
+    add_cell(column, unit);
+    add_figure("median", series_median(series));
+    add_figure("low", series_part(series, 0.25));
+    add_figure("high", series_part(series, 0.75));
+    add("}");
+}
+
+void measure_delay(const char *column, struct series *series, const char *unit)
+{
+    add_cell(column, unit);
+    add_figure("p50", series_median(series));
+    add_figure("p99", series_part(series, 0.99));
+    add("}");
+}
+
+void measure_value(const char *column, double value, const char *unit)
+{
+    add_cell(column, unit);
+    add_figure("value", value);
+    add("}");
+}
+
+void measure_text(const char *column, const char *text)
+{
+    add_cell(column, NULL);
+    add(", ");
+    add_text("text", text);
+    add("}");
+}
+
+void measure_end(void)
+{
+    add("]}");
+    puts(row);
+    fflush(stdout);
 }
 
 void measure_fail(const char *format, ...)

@@ -1,4 +1,7 @@
-/* Figures of a benchmark: a series of samples, and the rows of the table they end up in. */
+/*
+ * Figures of a benchmark: series of samples, and the rows that they end up in. A row is one line of
+ * JSON on stdout; tests/bench/report.py makes the tables, knows the bars and judges.
+ */
 #ifndef PQB_TESTS_MEASURE_H
 #define PQB_TESTS_MEASURE_H
 
@@ -15,35 +18,18 @@ double series_part(struct series *series, double part);
 double series_median(struct series *series);
 void series_free(struct series *series);
 
+/* What takes turns in a row about limits: see support/gate.h. */
 enum measure_kind { MEASURE_PQBUDGET, MEASURE_POSIX, MEASURE_SYSV, MEASURE_KINDS };
 
-/* A row of the table. A cell left empty is shown as a dash. */
-struct measure_row {
-    char what[160];
-    char cell[MEASURE_KINDS][96];
-    char ratio[96]; /* pqbudget's figure ÷ the others' */
-    char bar[64];
-    int has_bar, is_met;
-};
-
-void measure_print(const struct measure_row *row);
-
-/* A row of the other table: the same work without the preload and with it. */
-struct measure_pair {
-    char what[160];
-    char direct[96], preloaded[96];
-    char compared[96]; /* ÷, or − where that says more */
-    char bar[64];
-    int has_bar, is_met;
-};
-
-void measure_print_pair(const struct measure_pair *pair);
-
-/* "4.1 (3.9–4.6)": the median and its quartiles. */
-void measure_spread(char cell[96], struct series *series, const char *unit);
-
-/* pqbudget's median ÷ each of the others', as far as they have one. */
-void measure_ratio(char ratio[96], struct series series[MEASURE_KINDS]);
+/* Begins a row of the table `table`; its name is its own there. */
+void measure_row(const char *table, const char *name, ...) __attribute__((format(printf, 2, 3)));
+/* Its cells, each in a column of its own. A series must have samples. */
+void measure_spread(const char *column, struct series *series, const char *unit); /* quartiles */
+void measure_delay(const char *column, struct series *series, const char *unit);  /* p50, p99 */
+void measure_value(const char *column, double value, const char *unit);
+void measure_text(const char *column, const char *text);
+/* The row is complete, and printed. */
+void measure_end(void);
 
 /* Ends the program: this can't be measured here. */
 void measure_fail(const char *format, ...) __attribute__((noreturn, format(printf, 1, 2)));

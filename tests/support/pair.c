@@ -18,16 +18,24 @@ void pair_free(struct pair *pair)
     series_free(&pair->compared);
 }
 
-void pair_judge(struct pair *pair, const char *what, const char *unit, const char *compared_unit,
-                const char *bar, int is_met)
+static void show(struct pair *pair, const char *name, const char *unit, const char *comparison,
+                 const char *compared_unit)
 {
-    struct measure_pair row = {.has_bar = *bar != 0, .is_met = is_met};
-    snprintf(row.what, sizeof row.what, "%s", what);
-    snprintf(row.bar, sizeof row.bar, "%s", bar);
-    measure_spread(row.direct, &pair->series[PAIR_DIRECT], unit);
-    measure_spread(row.preloaded, &pair->series[PAIR_PRELOADED], unit);
-    measure_spread(row.compared, &pair->compared, compared_unit);
-    measure_print_pair(&row);
+    measure_row("programs", "%s", name);
+    measure_spread("direct", &pair->series[PAIR_DIRECT], unit);
+    measure_spread("pqbudget", &pair->series[PAIR_PRELOADED], unit);
+    measure_spread(comparison, &pair->compared, compared_unit);
+    measure_end();
+}
+
+void pair_show(struct pair *pair, const char *name, const char *unit)
+{
+    show(pair, name, unit, "pqbudget ÷ direct", "×");
+}
+
+void pair_show_more(struct pair *pair, const char *name, const char *unit)
+{
+    show(pair, name, unit, "pqbudget − direct", unit);
 }
 
 const char *pair_ledger(void)

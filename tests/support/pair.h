@@ -20,10 +20,10 @@ struct pair {
 
 void pair_free(struct pair *pair);
 
-/* Prints the row; `compared_unit` stands behind the figures that were compared; a bar of
- * "" is none. */
-void pair_judge(struct pair *pair, const char *what, const char *unit, const char *compared_unit,
-                const char *bar, int is_met);
+/* Prints the row `name` of the table "programs". */
+void pair_show(struct pair *pair, const char *name, const char *unit);
+/* The same, where pqbudget − direct was compared instead of pqbudget ÷ direct. */
+void pair_show_more(struct pair *pair, const char *name, const char *unit);
 
 /* Both ways' environments: ours and, for the preloaded one, a ledger of its own, with PGPORT as the
  * side door's port if it is set. Before the first program is started. */
