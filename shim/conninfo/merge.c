@@ -93,6 +93,8 @@ static enum pqb_status merge_options(const struct pqb_merge *merge, struct pqb_p
     const char *own = said(merge, "options");
     int is_own = pqb_params_get(merge->program, "options") != NULL;
     own = own ? own : "";
+    if (!first && !last && !*settings)
+        return PQB_OK;
     if (is_pooled(merge, result) || !pqb_options_is_whole(own) || merge->service_is_hidden ||
         !pqb_keywords_find(merge->known, "options"))
         return *settings ? PQB_REFUSED : PQB_OK;

@@ -96,7 +96,8 @@ static int is_libpqs_ssl(const struct pqb_trial *trial, const struct pqb_piece *
 /* The same, if it is not libpq's own. */
 static const char *said_by_others(const struct pqb_trial *trial, const char *keyword)
 {
-    return is_known(trial, keyword) ? NULL : said(trial, keyword);
+    const char *value = said(trial, keyword);
+    return value && !is_known(trial, keyword) ? value : NULL;
 }
 
 static int is_strict(const struct pqb_trial *trial)

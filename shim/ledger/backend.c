@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 struct process_facts {
@@ -80,6 +81,29 @@ uint64_t pqb_backend_start(int32_t pid)
     return seen ? facts.start : 0;
 }
 
+/* Clock ticks since the machine was started, as /proc has them. */
+static uint64_t ticks(void)
+{
+    struct timespec since;
+    clock_gettime(CLOCK_BOOTTIME, &since);
+    uint64_t rate = (uint64_t)sysconf(_SC_CLK_TCK);
+    return (uint64_t)since.tv_sec * rate + (uint64_t)since.tv_nsec * rate / PQB_SECOND;
+}
+
+uint64_t pqb_backend_started_by(int32_t pid, uint64_t server)
+{
+    /* The server whose backends are seen here, and the second in which one was. */
+    static _Atomic uint64_t known;
+    uint64_t now = server << 16 | (uint16_t)(pqb_now() / PQB_SECOND), start;
+    int saved = errno;
+    if (atomic_load(&known) == now && pid > 1 && (!kill(pid, 0) || errno == EPERM))
+        start = ticks();
+    else if ((start = pqb_backend_start(pid)))
+        atomic_store(&known, now);
+    errno = saved;
+    return start;
+}
+
 int pqb_backend_postmaster(int32_t pid, char name[PQB_POSTMASTER_BYTES])
 {
     struct process_facts backend, parent;
@@ -108,7 +132,7 @@ static int is_gone_without_pidfd(int32_t pid, uint64_t start)
     if (pid > 0 && kill(pid, 0) && errno == ESRCH)
         return 1;
     return process_facts(pid, &facts) &&
-           (facts.state == 'Z' || facts.state == 'X' || (start && facts.start != start));
+           (facts.state == 'Z' || facts.state == 'X' || (start && facts.start > start));
 }
 
 int pqb_backend_watch(int32_t pid, uint64_t start)
@@ -120,7 +144,7 @@ int pqb_backend_watch(int32_t pid, uint64_t start)
     if (pidfd < 0) {
         result = errno == ESRCH || is_gone_without_pidfd(pid, start) ? PQB_BACKEND_GONE
                                                                      : PQB_BACKEND_UNKNOWN;
-    } else if (has_exited(pidfd) || (start && process_facts(pid, &facts) && facts.start != start)) {
+    } else if (has_exited(pidfd) || (start && process_facts(pid, &facts) && facts.start > start)) {
         pqb_close(pidfd);
         result = PQB_BACKEND_GONE;
     }

@@ -225,14 +225,21 @@ enum pqb_status pqb_claim_take(const struct pqb_claim *claim)
     }
 }
 
+/* Its server's backends: they are seen from this process's namespace, or not. */
+static uint64_t backends_of(const struct pqb_claim_row *row)
+{
+    return (uint64_t)row->pid_ns << 16 | row->server;
+}
+
 /* The holder may be killed half way: a backend is "seen" only with all that is known of it. */
 static void note_peer(struct pqb_claim_row *row, const struct pqb_claim_peer *peer)
 {
     row->backend_seen = 0;
     atomic_signal_fence(memory_order_seq_cst);
     row->backend_pid = peer->backend_pid > 0 ? peer->backend_pid : 0;
-    row->backend_start =
-        peer->is_local && row->backend_pid ? pqb_backend_start(row->backend_pid) : 0;
+    row->backend_start = peer->is_local && row->backend_pid
+                             ? pqb_backend_started_by(row->backend_pid, backends_of(row))
+                             : 0;
     atomic_signal_fence(memory_order_seq_cst);
     row->backend_seen = row->backend_start != 0;
     if (peer->place && !atomic_load(&row->socket_cookie))

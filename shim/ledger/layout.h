@@ -113,7 +113,7 @@ struct pqb_claim_row {
     uint64_t asked_at;            /* owner; every time is CLOCK_MONOTONIC in ns */
     _Atomic uint64_t changed_at;  /* when the present state began */
     _Atomic uint64_t drain_until; /* DRAINING ends then at the latest: pqb_ending_stamp */
-    uint64_t backend_start;       /* owner: start time of the backend process, in clock ticks */
+    uint64_t backend_start;       /* owner: clock ticks by which the backend has started */
     uint64_t waited;              /* guard: how long it queued */
     _Atomic uint32_t word;        /* futex of a blocked owner; counts grants */
     uint32_t process_cap;         /* owner: 0 = none */

@@ -36,7 +36,7 @@ struct pqb_life_spare {
 /* What one process holds in one ledger. Starts zeroed, then `folder`, `device`, `inode` are set.
  * The pool belongs to the process lock; a slot to the owner of its claim. */
 struct pqb_life {
-    char folder[PQB_LIFE_PATH];
+    const char *folder;
     uint64_t device;
     uint64_t inode[PQB_GROUPS];
     struct pqb_life_spare pool[PQB_LIFE_POOL];

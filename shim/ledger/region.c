@@ -181,8 +181,10 @@ static enum pqb_status map_file(int fd, const char *path, const struct stat *sta
     region->device = status->st_dev;
     region->id = identity->id;
     region->guard_inode = identity->guard_inode;
-    snprintf(region->path, sizeof region->path, "%s", path);
-    pqb_files_folder(path, identity->id, region->life.folder);
+    size_t length = (size_t)snprintf(region->texts, PQB_REGION_PATH, "%s", path);
+    region->path = region->texts;
+    region->life.folder = region->texts + length + 1;
+    pqb_files_folder(path, identity->id, region->texts + length + 1);
     region->life.device = identity->locks_device;
     memcpy(region->life.inode, identity->group_inode, sizeof region->life.inode);
     atomic_store(&region->pins, 1);

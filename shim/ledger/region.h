@@ -17,8 +17,11 @@ struct pqb_region {
     _Atomic int32_t guard_fd1; /* descriptor + 1; process lock */
     _Atomic uint32_t pins;
     struct pqb_region *_Atomic next; /* of this process's regions */
-    char path[PQB_REGION_PATH];
+    const char *path;
     struct pqb_life life;
+    /* The path and then the locks' folder: near each other, so that every process has a page less.
+     */
+    char texts[PQB_REGION_PATH + PQB_LIFE_PATH];
 };
 
 /* The path that PQBUDGET_LEDGER's value stands for: an absolute path itself, a name (letters,

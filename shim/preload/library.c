@@ -88,6 +88,18 @@ uint32_t pqb_libpq_port(struct pqb_libpq *pq)
     return port;
 }
 
+/* Empty strings are parsed without a look at any file or user name. */
+const struct _PQconninfoOption *pqb_libpq_options(struct pqb_libpq *pq)
+{
+    struct _PQconninfoOption *known = atomic_load(&pq->options), *fresh;
+    if (known || !(fresh = pq->PQconninfoParse("", NULL)))
+        return known;
+    if (atomic_compare_exchange_strong(&pq->options, &known, fresh))
+        return fresh;
+    pq->PQconninfoFree(fresh);
+    return known;
+}
+
 static struct pqb_libpq *find_table(uintptr_t start)
 {
     unsigned count = atomic_load(&libpqs);

@@ -15,6 +15,7 @@
 struct pqb_libpq {
     uintptr_t start, end;  /* where it is mapped. It is kept open, and stays there */
     _Atomic uint32_t port; /* its default one, 0 = not asked yet: pqb_libpq_port */
+    struct _PQconninfoOption *_Atomic options; /* NULL = not asked yet: pqb_libpq_options */
     /* The real functions. Those that not every version has may be NULL. */
 #define PQB_PQ_POINTER(result, name, parameters, arguments) result(*name) parameters;
     PQB_PQ_HOOKED(PQB_PQ_POINTER)
@@ -36,6 +37,9 @@ struct pqb_libpq *pqb_libpq_at(const void *function);
 
 /* The port that it was built to connect to where nobody names one. */
 uint32_t pqb_libpq_port(struct pqb_libpq *pq);
+
+/* What it knows: the keywords, and the variable of each. NULL without memory. */
+const struct _PQconninfoOption *pqb_libpq_options(struct pqb_libpq *pq);
 
 /* The number of a hooked function, -1 if it is none. */
 int pqb_libpq_hook_number(const char *name);

@@ -24,7 +24,6 @@
 /* The keywords of one libpq, and what the program said. */
 struct saying {
     struct pqb_libpq *pq;
-    struct _PQconninfoOption *options; /* they own the names */
     struct pqb_keyword list[KEYWORDS];
     struct pqb_keywords known;
     unsigned flags;
@@ -34,39 +33,51 @@ struct saying {
 
 /* ---- what libpq knows ---- */
 
-static const char *environment_of(const struct _PQconninfoOption *option)
+/* What `NAME=value` says, if that is the name. */
+static const char *value_in(const char *variable, const char *name)
 {
-    const char *value = option->envvar ? getenv(option->envvar) : NULL;
-    if (value || strcmp(option->keyword, "sslmode") != 0)
-        return value;
-    value = getenv("PGREQUIRESSL");
-    return value && *value == '1' ? "require" : NULL;
+    size_t length = strlen(name);
+    return !strncmp(variable, name, length) && variable[length] == '=' ? variable + length + 1
+                                                                       : NULL;
 }
 
-/* Empty strings are parsed without a look at any file or user name. */
+/* The environment is walked once, and few of it begins like libpq's variables. */
+static void read_environment(struct saying *saying, const struct _PQconninfoOption *options)
+{
+    const char *requires_ssl = NULL;
+    for (char *const *at = environ; at && *at; at++) {
+        if (strncmp(*at, "PG", 2) != 0)
+            continue;
+        if (!requires_ssl)
+            requires_ssl = value_in(*at, "PGREQUIRESSL");
+        for (size_t i = 0; i < saying->known.count; i++)
+            if (options[i].envvar && !saying->list[i].environment)
+                saying->list[i].environment = value_in(*at, options[i].envvar);
+    }
+    for (size_t i = 0; i < saying->known.count && requires_ssl && *requires_ssl == '1'; i++)
+        if (!saying->list[i].environment && !strcmp(saying->list[i].keyword, "sslmode"))
+            saying->list[i].environment = "require";
+}
+
 static int open_saying(struct saying *saying, struct pqb_libpq *pq)
 {
+    const struct _PQconninfoOption *options = pqb_libpq_options(pq);
     *saying = (struct saying){.pq = pq, .known = {saying->list, 0}, .wishes = PQB_WISHES_NONE};
     if (pqb_foreign_is_own_program(program_invocation_short_name))
         saying->flags = PQB_CLEAN_OWN_PROGRAM;
-    saying->options = pq->PQconninfoParse("", NULL);
-    if (!saying->options)
-        return 0;
-    for (const struct _PQconninfoOption *option = saying->options; option->keyword; option++) {
+    for (; options && options[saying->known.count].keyword; saying->known.count++) {
         if (saying->known.count == KEYWORDS)
             return 0;
-        saying->list[saying->known.count++] =
-            (struct pqb_keyword){option->keyword, environment_of(option)};
+        saying->list[saying->known.count].keyword = options[saying->known.count].keyword;
     }
-    return 1;
+    read_environment(saying, options);
+    return options != NULL;
 }
 
 static void close_saying(struct saying *saying)
 {
     pqb_params_clear(&saying->params);
     pqb_wishes_clear(&saying->wishes);
-    if (saying->options)
-        saying->pq->PQconninfoFree(saying->options);
 }
 
 /* ---- what programs say ---- */

@@ -354,6 +354,7 @@ Test(giving_never, while_a_thread_reads)
         struct guest *holder =
             giving_holder(way, WORDS("reader", "pause", "utter", "select 'still here'", "pause"));
         giving_ready(holder);
+        giving_told(holder, "active"); /* the thread has come to its read */
         struct guest *waiter = giving_waiter(way, "60s");
         giving_told(holder, "active");
         giving_stays();

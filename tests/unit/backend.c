@@ -105,11 +105,11 @@ Test(backend, that_exited_is_gone_also_as_a_zombie)
     cr_assert_eq(support_descriptors(), descriptors);
 }
 
-Test(backend, of_another_start_time_is_another_process)
+Test(backend, that_started_later_is_another_process)
 {
     pid_t pid = play("postgres", "postgres");
     uint64_t start = pqb_backend_start(pid);
-    cr_assert(pqb_backend_has_exited(pid, start + 1));
+    cr_assert(pqb_backend_has_exited(pid, start - 1));
     cr_assert_not(pqb_backend_has_exited(pid, start));
     support_kill(pid);
 }
@@ -125,6 +125,27 @@ Test(backend, leaves_no_descriptor_open)
     }
     cr_assert_eq(support_descriptors(), descriptors);
     support_kill(pid);
+}
+
+/* Whom nobody has recognised yet is looked at closely, of the others it is enough that they are. */
+Test(backend, has_started_by_the_time_its_connection_is_made)
+{
+    pid_t pid = play("postgres", "postgres"), other = play("postgres", "sh");
+    uint64_t start = pqb_backend_start(pid), by = 0;
+    cr_assert_eq(pqb_backend_started_by(other, 7), 0);
+    cr_assert_eq(pqb_backend_started_by(0x7fffffff, 7), 0);
+    errno = ENOTTY;
+    cr_assert_eq(pqb_backend_started_by(pid, 7), start);
+    /* A second may have gone by in between. */
+    cr_assert(wait_until((by = pqb_backend_started_by(other, 7)) != 0 ||
+                         !pqb_backend_started_by(pid, 7)));
+    cr_assert_geq(by, start);
+    cr_assert_eq(pqb_backend_started_by(other, 8), 0);
+    cr_assert_eq(pqb_backend_started_by(0x7fffffff, 7), 0);
+    cr_assert_eq(errno, ENOTTY);
+    cr_assert_not(pqb_backend_has_exited(other, by));
+    support_kill(pid);
+    support_kill(other);
 }
 
 /* As an old kernel answers, or a container that filters what it doesn't know. */
@@ -153,7 +174,7 @@ static void know_the_end_without_a_pidfd(void)
     errno = ENOTTY;
     expect(pqb_backend_watch(pid, start) == PQB_BACKEND_UNKNOWN);
     expect(!pqb_backend_has_exited(pid, start));
-    expect(pqb_backend_has_exited(pid, start + 1));
+    expect(pqb_backend_has_exited(pid, start - 1));
     expect(errno == ENOTTY);
     kill(pid, SIGKILL);
     siginfo_t info;

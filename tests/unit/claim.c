@@ -923,7 +923,7 @@ Test(claim, does_not_drain_for_another_process_with_its_backends_pid)
     struct pqb_claim claim;
     pid_t backend = play_backend();
     cr_assert_eq(hold_backend(&single, backend, &claim), PQB_OK);
-    row_of(&claim)->backend_start++;
+    row_of(&claim)->backend_start--;
     pqb_claim_give(&claim, PQB_END_CLOSED);
     cr_assert(wait_until(used() == 0));
     support_kill(backend);
