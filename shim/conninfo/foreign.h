@@ -23,10 +23,12 @@ enum pqb_foreign_kind {
     PQB_FOREIGN_CONNECT_TIMEOUT, /* becomes connect_timeout, in whole seconds */
 };
 
+/* Without a pointer: a table of these is the same memory in all processes, and costs none at its
+ * start. */
 struct pqb_foreign {
-    const char *keyword;
+    char keyword[48];
     enum pqb_foreign_kind kind;
-    const char *detail;
+    char detail[24];
 };
 
 /* Never NULL: what is on no list is PQB_FOREIGN_UNKNOWN. */
