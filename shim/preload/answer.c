@@ -93,6 +93,8 @@ int pqb_answer_read(struct pqb_socket *socket, const struct iovec *part, int par
     }
     if (!(flags & MSG_PEEK))
         bytes->gone += given;
+    if (given)
+        socket->refused_at = pqb_now(); /* the silence is the client's only once it has heard us */
     *result = (ssize_t)given;
     if (!given && !socket->has_ended && pqb_now() < socket->refused_at + SILENCE) {
         errno = EAGAIN; /* it is to write first */

@@ -171,6 +171,26 @@ Test(sockets_reading, two_answers_are_two_edges)
         awaited_twice(kinds[i], "edge");
 }
 
+/* Who asked for TLS and comes late for the answer (stopped, on a loaded machine) has as long from
+ * then on. */
+Test(sockets_reading, an_answer_that_is_read_late)
+{
+    sockets_fill("tcp");
+    struct guest *guest = sockets_start(
+        WORDS("PQBUDGET_WAIT=0"),
+        "socket tcp connect timeout 20 ssl by write 8 pause byte hear startup by write 1000 hear");
+    hear(guest, "ready");
+    uint64_t over = pqb_now() + 1100 * PQB_MS;
+    cr_assert(wait_until(pqb_now() > over));
+    guest_go(guest);
+    hear(guest, "N");
+    hear(guest, "EAGAIN");
+    hear(guest, "53300 end");
+    content(guest);
+    ground_let_go();
+    all_given_back();
+}
+
 /* A blocking read that gives up meanwhile, and comes again. */
 Test(sockets_reading, a_read_that_times_out)
 {
