@@ -95,7 +95,7 @@ endif
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all debug demo check check-unit check-asan check-tsan coverage check-musl check-valgrind check-clients check-page \
-	suites model fuzz bench lint format install uninstall clean help deps-build deps-check deps-clients deps-coverage \
+	chaos suites model fuzz bench lint format install uninstall clean help deps-build deps-chaos deps-check deps-clients deps-coverage \
 	deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page deps-suites FORCE
 
 all: ## Build libpqbudget.so and the tool, optimised (build/release)
@@ -234,8 +234,8 @@ $(FUZZ:%=build/fuzz/$(FUZZ_ENGINE)/%): build/fuzz/$(FUZZ_ENGINE)/%: $(FUZZ_SRC) 
 		-fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined $(FUZZ_CFLAGS_$*) -o $@ \
 		tests/fuzz/$*.c $(or $(FUZZ_SRC_$*),$(FUZZ_SRC)) $(LIBPQ_LIBS)
 
-deps-build deps-check deps-clients deps-coverage deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl deps-page \
-		deps-suites:
+deps-build deps-chaos deps-check deps-clients deps-coverage deps-bench deps-demo deps-fuzz deps-lint deps-model deps-musl \
+		deps-page deps-suites:
 	@$(DEPS) $(@:deps-%=%)
 
 all: $(release_ALL)
@@ -270,6 +270,9 @@ check-clients: $(release_ALL) | deps-check deps-clients ## Real clients under th
 
 check-page: $(release_ALL) build/release/helpers/client | deps-page ## The live page in a real browser, with pictures in build/page
 	@scripts/check-page
+
+chaos: $(release_ALL) build/release/chaos/clock.so | deps-chaos ## Real clients in trouble, judged by the server: DURATION=1h, SEED=1 for the same again
+	@scripts/chaos '$(or $(DURATION),300)' $(SEED)
 
 suites: $(release_ALL) | deps-suites ## Run the tests of others without the preload and with it; SUITES='libpq pg-pool' for some
 	@scripts/suites $(SUITES)

@@ -1,6 +1,6 @@
-# The programs of chaos: each folder is one. Included by ../../Makefile.
+# The programs of chaos: each folder is one, but for the fleet, which has a preload. Included by ../../Makefile.
 
-CHAOS := $(notdir $(patsubst %/,%,$(sort $(dir $(CHAOS_PART_SRC)))))
+CHAOS := $(filter-out fleet,$(notdir $(patsubst %/,%,$(sort $(dir $(CHAOS_PART_SRC))))))
 
 # 1: flavour, 2: folder.
 define chaos_rules
@@ -13,3 +13,9 @@ build/$(1)/chaos/$(2): $(patsubst %.c,build/$(1)/obj/%.o,$(wildcard tests/chaos/
 	$(Q)$$($(1)_LINK) -o $$@ $$(filter %.o %.a,$$^) $$(LIBPQ_LIBS) -lpthread
 endef
 $(foreach flavour,$(FLAVOURS),$(foreach folder,$(CHAOS),$(eval $(call chaos_rules,$(flavour),$(folder)))))
+
+build/release/obj/tests/chaos/fleet/clock.o: release_EXTRA = -fPIC
+build/release/chaos/clock.so: build/release/obj/tests/chaos/fleet/clock.o
+	@mkdir -p $(@D)
+	$(call say,LINK,$@)
+	$(Q)$(release_LINK) -shared -o $@ $<

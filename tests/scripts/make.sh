@@ -12,7 +12,7 @@ contains() {
 }
 
 targets="all debug demo check check-unit check-asan check-tsan coverage check-musl check-valgrind check-clients check-page \
-suites model fuzz bench lint format install uninstall clean help"
+chaos suites model fuzz bench lint format install uninstall clean help"
 expect "targets" "$targets" "$(make help | awk '{ print $1 }' | paste -sd ' ')"
 
 # Quiet, or not; in parallel; and the second time there is nothing to do.
