@@ -26,7 +26,7 @@ class Journal:
     def find(self, text):
         """A finding: told at once, and what there is to be seen is kept."""
         with self.lock:
-            self.findings.append(f"{text}; seed {self.seed}, after {self.age():.1f} s")
+            self.findings.append(f"{text!s:.2000}; seed {self.seed}, after {self.age():.1f} s".replace("\n", "\\n"))
             number = len(self.findings)
         self.note(f"FINDING {text}")
         print(f"  FINDING  {self.findings[number - 1]}", flush=True)

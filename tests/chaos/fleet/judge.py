@@ -58,6 +58,8 @@ class Judge:
         self.samples = self.excused = self.unanswered = 0
         self.peak = 0
         self.is_over = False
+        self.told = dict.fromkeys(["granted_total", "yielded_total", "reaped_total", "timeout_total"], 0)
+        self.totals = dict(self.told)
         self.grants = (0, 0.0, 0)  # how many there were, since when, at least so many waited since
         self.observer = Observer()
         self.is_done = threading.Event()
@@ -75,6 +77,10 @@ class Judge:
         server = self.ledger.server()
         if not under_way:
             self.bound = max(server["limit"], server["used"])
+        for name, before in self.told.items():
+            # A new ledger begins at nothing.
+            self.totals[name] += server[name] - (before if server[name] >= before else 0)
+            self.told[name] = server[name]
         return server
 
     def excuse(self, why):
@@ -86,6 +92,11 @@ class Judge:
     def is_excused(self, begin, end):
         """Whether there could be no ledger, or a new one, at some time from one to the other."""
         return any(excuse.began - 1 <= end and begin <= excuse.until for excuse in self.excuses)
+
+    def hurry(self):
+        """Nobody stands still any more: what a reset has left behind need not be waited for."""
+        for excuse in self.excuses:
+            excuse.until = min(excuse.until, max(time.time(), excuse.unknown) + GONE)
 
     def known(self):
         return {claim["backend_pid"] for claim in self.ledger.server()["claims"]}

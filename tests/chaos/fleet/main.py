@@ -27,6 +27,11 @@ ENOUGH = 60  # a condition that has not come by then never will
 LOOK = 0.2  # the ledger is looked at as often
 
 
+# What a finding begins with tells which of them it breaks.
+PROMISES = {"never over": ["over"], "never lost": ["lost"], "never stuck": ["stuck", "hangs"],
+            "nobody crashes": ["crash"], "nobody says what nobody expects": ["strange"]}
+
+
 class Over(Exception):
     """Somebody wants us to end."""
 
@@ -47,7 +52,7 @@ class Run:
         self.orphans = 0  # of those that died by a signal, so many have been told
         self.rounds = 0
         self.wholes = 0
-        self.compared = self.deaf = 0
+        self.compared = self.deaf = self.now_deaf = 0
 
     # ---- always ----
 
@@ -106,7 +111,7 @@ class Run:
         ours = {claim["backend_pid"] for claim in claims}
         deaf = {claim["backend_pid"] for claim in claims
                 if claim["state"] == "open" and self.fleet.has(claim["pid"])} - theirs - {None}
-        self.deaf = len(deaf)
+        self.now_deaf = len(deaf)
         self.seen = f"the ledger has the backends {sorted(map(str, ours))}, the server {sorted(theirs)}, deaf {sorted(deaf)}"
         return len(ours) == len(claims) and ours - deaf == theirs
 
@@ -115,6 +120,7 @@ class Run:
         self.comes(lambda: f"lost: {when} {self.seen}", self.they_agree)
         self.journal.note(f"{when}: {self.seen}")
         self.compared += 1
+        self.deaf += self.now_deaf
 
     def calm(self):
         """The troubles' end."""
@@ -125,6 +131,7 @@ class Run:
         self.comes("stuck: the tool's commands do not end", lambda: not self.ledger.orders_go_on())
         self.comes("stuck: the ledger can't be configured",
                    lambda: not self.troubles.to_configure or self.troubles.end_what_is_over(time.time()))
+        self.judge.hurry()
         self.comes("lost: what a reset left behind does not go",
                    lambda: all(excuse.until < time.time() for excuse in self.judge.excuses))
 
@@ -189,15 +196,23 @@ class Run:
 
         judge = self.judge
         row("time", f"{seconds:.0f} s, {self.rounds} rounds, seed {self.journal.seed}")
-        for name, count in {**self.troubles.struck, **self.fleet.tally}.items():
+        for name, count in {**self.troubles.struck, **self.fleet.tally, **judge.totals}.items():
             row(name, count)
         for name, count in self.fleet.counts.items():
             row(f"opened by {name}", count)
         row("samples", f"{judge.samples} ({judge.samples / seconds:.0f}/s; {judge.unanswered} while no server answered)")
+        row("compared at rest", f"{self.compared}; held by who had not heard of its end: {self.deaf}")
         row("most connections", f"{judge.peak} of {LIMIT}; above the bound and excused in {judge.excused} samples")
-        for finding in self.journal.findings:
-            row("FINDING", finding)
-        print(f"{int(not self.journal.findings)} passed, {len(self.journal.findings)} failed", flush=True)
+        failed = 0
+        for promise, kinds in PROMISES.items():
+            broken = [finding for finding in self.journal.findings if finding.partition(":")[0] in kinds]
+            failed += bool(broken)
+            print(f"  {'FAIL' if broken else 'ok  '}  {promise}")
+            for finding in broken:
+                print(f"        {finding}")
+        if self.journal.findings:
+            print(f"        what there was to be seen is in {self.journal.folder}")
+        print(f"{len(PROMISES) - failed} passed, {failed} failed", flush=True)
 
 
 def main():

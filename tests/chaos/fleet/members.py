@@ -174,7 +174,7 @@ class Fleet:
         self.poll = select.poll()
         self.counts = {kind.name: 0 for kind in KINDS}  # connections opened
         self.tally = dict.fromkeys(["members", "connections opened", "refused by pqbudget", "refused by the server",
-                                    "failed to connect", "connections lost", "forks", "execs", "crossings"], 0)
+                                    "failed to connect", "connections lost", "forks", "execs", "without a ledger"], 0)
         self.stopped = {}  # until when, by pid
         self.moved = time.time()  # when the last of them went on
         self.gate = os.path.join(journal.folder, "gate")
@@ -273,7 +273,7 @@ class Fleet:
                 self.journal.find(f"strange: {member.story}: {word} {text}")
 
     def weigh_unusable(self, member, text):
-        self.tally["crossings"] += 1
+        self.tally["without a ledger"] += 1
         if not self.judge.is_excused(member.began, time.time()):
             self.journal.find(f"strange: {member.story} finds no ledger: {text}")
 
