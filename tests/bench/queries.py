@@ -54,15 +54,15 @@ class Work:
         self.shares = {way: [] for way in taken} # of a direct client's speed in the same round
 
     def run(self, way):
-        host, port, database = all_ways.server(way, self.road)
+        host, port, database = (bouncer.server(way, self.road) if way in ways.POOLED else
+                                ways.direct_server(self.road))
         command = [PGBENCH, "-n", *self.options, "-t", str(self.size[way]), "-h", host, "-p", port, database]
-        pooler = all_ways.bouncer.process.pid
-        before = server.processor(), ways.ran(pooler)
-        run = Run(way, command, all_ways.environments[way])
+        before = server.processor(), ways.ran(bouncer.process.pid)
+        run = Run(way, command, environments[way])
         self.there = server.settle(self.there)
         run.parts["PostgreSQL"] = server.processor() - before[0]
         if way in ways.POOLED:
-            run.parts["PgBouncer"] = ways.ran(pooler) - before[1]
+            run.parts["PgBouncer"] = ways.ran(bouncer.process.pid) - before[1]
         return run
 
     def warm_up(self):
@@ -82,18 +82,14 @@ class Work:
             self.beginning[way] = {part: sum(run[way].parts[part] for run in runs) / len(runs)
                                    for part in runs[0][way].parts}
 
-    def in_turn(self, i, ways_of_it):
-        """One round, the i-th: what each came to."""
-        turn = i % len(ways_of_it)
-        return {way: self.run(way) for way in (*ways_of_it[turn:], *ways_of_it[:turn])}
-
     def measure(self):
         self.warm_up()
         if "-C" not in self.options:
             self.weigh_beginning()
         times = OFTEN if self.often else 1
         for i in range(ROUNDS[self.clients] * times):
-            now = self.in_turn(i, (DIRECT, *self.often) if i % times else self.taken)
+            taken = (DIRECT, *self.often) if i % times else self.taken
+            now = {way: self.run(way) for way in ways.turned(taken, i)}
             for way, run in now.items():
                 self.runs[way].append(run)
                 self.shares[way].append(run.speed / now[DIRECT].speed)
@@ -125,8 +121,7 @@ class Work:
         self.options += ["-l", "--log-prefix", LOGS]
         took = {way: [] for way in self.taken}
         for i in range(max(ROUNDS[self.clients] // 2, 1)):
-            turn = i % len(self.taken)
-            for way in (*self.taken[turn:], *self.taken[:turn]):
+            for way in ways.turned(self.taken, i):
                 self.run(way)
                 for path in glob.glob(LOGS + ".*"):
                     with open(path, encoding="ascii") as file:
@@ -167,6 +162,7 @@ def main():
         work.measure_latency()
 
 
-all_ways = ways.Ways(session=60, transaction=20, limit=60)
+bouncer = ways.Bouncer(session=60, transaction=20)
+environments = ways.environments(limit=60)
 server = ways.Server()
 main()

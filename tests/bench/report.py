@@ -29,8 +29,8 @@ TABLES = [
      "median of blocks of rounds. Without what clients and backends cost before their second query, but for `-C`."),
     ("latency", "Latency", WAYS, "Of each transaction, as pgbench logs it, in rounds of their own. Clients ask as fast as they are answered."),
     ("storm", "A storm", WAYS,
-     "1,000 processes of a libpq client, each connects, asks `select 1`, and ends. All are started at once, but for the "
-     "first column, where 20 run at a time. max_connections is 25, the budget and PgBouncer's pool are 20."),
+     "1,000 processes of a libpq client, each connects, asks `select 1`, and ends. All are let go at once, but for the "
+     "first column, where 20 run at a time. max_connections is 25, the budget and PgBouncer's pools are 20."),
     ("programs", "A program without the preload and with it", WAYS[:2], ""),
     ("wakes", "Hand-over and crash recovery", [*GATES, "÷ " + POSIX, "÷ " + SYSV],
      "Beside pqbudget the limits that the system has: a POSIX named semaphore (a killed holder's slot is lost) and a SysV "

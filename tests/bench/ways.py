@@ -9,6 +9,7 @@ import os
 import random
 import signal
 import subprocess
+import tempfile
 import time
 
 from figures import fail
@@ -34,12 +35,14 @@ log_connections = 0
 log_disconnections = 0
 """
 
+signal.signal(signal.SIGTERM, lambda *_: fail("ended")) # so that what is registered happens
+
 
 class Bouncer:
     def __init__(self, session, transaction):
         """With so many connections to the server at most in each mode."""
-        self.folder = os.path.join(FOLDER, "bouncer")
-        os.makedirs(self.folder)
+        self.folder = tempfile.mkdtemp(dir=FOLDER, prefix="bouncer.")
+        os.chmod(self.folder, 0o755)
         # Whoever owns the server; one that is root's would not run.
         owner = os.stat(os.path.join(FOLDER, "data"))
         os.chown(self.folder, owner.st_uid, owner.st_gid)
@@ -72,28 +75,33 @@ class Bouncer:
         self.end()
         return False
 
+    def server(self, way, road):
+        """As direct_server."""
+        return self.folder if road == "Unix socket" else "127.0.0.1", str(self.port), POOLED[way]
+
     def end(self):
         self.process.kill()
         self.process.wait()
 
 
-class Ways:
-    def __init__(self, session, transaction, limit, **settings):
-        """Pools of PgBouncer and a budget of such sizes; settings are PQBUDGET's."""
-        signal.signal(signal.SIGTERM, lambda *_: fail("ended")) # so that what is registered happens
-        self.bouncer = Bouncer(session, transaction)
-        plain = {name: text for name, text in os.environ.items() if not name.startswith("PQBUDGET")}
-        ours = {**plain, "LD_PRELOAD": os.path.join(BUILT, "libpqbudget.so"), "PQBUDGET_PORTS": PORT,
-                "PQBUDGET_LIMIT": str(limit), "PQBUDGET_LEDGER": os.path.join(os.environ["PQB_BENCH_DIR"], "ways.%d" % os.getpid()),
-                **settings}
-        self.environments = {DIRECT: plain, SESSION: plain, TRANSACTION: plain, OURS: ours,
-                             YIELDING: {**ours, "PQBUDGET_YIELD": "30s"}}
+def turned(taken, i):
+    """In the order of the i-th round."""
+    turn = i % len(taken)
+    return (*taken[turn:], *taken[:turn])
 
-    def server(self, way, road):
-        """Host, port and database: by the Unix socket or by TCP."""
-        if way in POOLED:
-            return self.bouncer.folder if road == "Unix socket" else "127.0.0.1", str(self.bouncer.port), POOLED[way]
-        return FOLDER if road == "Unix socket" else "127.0.0.1", PORT, "postgres"
+
+def direct_server(road):
+    """Host, port and database: by the Unix socket or by TCP."""
+    return FOLDER if road == "Unix socket" else "127.0.0.1", PORT, "postgres"
+
+
+def environments(limit, **settings):
+    """Of each way's programs, pqbudget's with a budget of that size and with these settings."""
+    plain = {name: text for name, text in os.environ.items() if not name.startswith("PQBUDGET")}
+    ours = {**plain, "LD_PRELOAD": os.path.join(BUILT, "libpqbudget.so"), "PQBUDGET_PORTS": PORT,
+            "PQBUDGET_LIMIT": str(limit), **settings,
+            "PQBUDGET_LEDGER": os.path.join(os.environ["PQB_BENCH_DIR"], "ways.%d" % os.getpid())}
+    return {DIRECT: plain, SESSION: plain, TRANSACTION: plain, OURS: ours, YIELDING: {**ours, "PQBUDGET_YIELD": "30s"}}
 
 
 # ---- processor time ----
