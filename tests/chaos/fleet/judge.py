@@ -105,7 +105,7 @@ class Judge:
         """Ends what the excuses excuse, in time."""
         for excuse in self.excuses:
             if not excuse.is_settled and time.time() > excuse.until - GONE:
-                seen = server.observer.backends()
+                seen = server.backends()
                 if seen is None:
                     continue
                 known = self.known()

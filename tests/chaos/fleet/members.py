@@ -41,13 +41,14 @@ EXPECTED = re.compile(
         r"server has closed the connection", r"no such file or directory", r"ENOENT", r"no route to host",
         r"EHOSTUNREACH", r"not queryable", r"can't get socket", r"network error", r"connection_lost",
         r"timeout expired",  # a wall clock that jumped: libpq asks it for its connect_timeout, of which PDO sets one
+        r"cannot switch to state",  # asyncpg between the last words of a server and its end
         r"unpack_from requires a buffer",  # how pg8000 takes an end of file
     ]),
     re.IGNORECASE,
 )
 OURS = re.compile(r"pqbudget: \d+ of \d+ connections to \S+ are in use|pqbudget: .*(are|is) reserved|pqbudget: new conn")
 # What libpq prints by itself: the server's last words to an idle client.
-NOTICE = re.compile(r"(WARNING|DETAIL|HINT):  ")
+NOTICE = re.compile(r"(FATAL|WARNING|DETAIL|HINT):  ")
 THEIRS = re.compile(r"too many clients already|remaining connection slots")
 UNUSABLE = re.compile(r"the budget cannot be used")
 
@@ -292,7 +293,7 @@ class Fleet:
                          if not UNUSABLE.search(line) and not NOTICE.match(line))
         if rest and member.kind.name.startswith(("psql", "pgbench")):
             if "error" in rest or "FATAL" in rest:
-                self.weigh(member, "failed", rest)
+                self.weigh(member, "failed", text)
         elif rest:
             self.journal.find(f"strange: {member.story} complains: {rest[-2000:]!r}")
 

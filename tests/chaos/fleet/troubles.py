@@ -9,6 +9,7 @@ import time
 from ledger import KEY, LIMIT, RESERVE
 
 CUT = 1.2  # seconds; see ledger.DRAIN
+HEALED = 0.5  # after it
 STOP = 2.0  # see judge.LATE
 FULL = 3.0
 EVERY = 0.12  # on average
@@ -92,7 +93,7 @@ class Troubles:
     # ---- the server ----
 
     def terminate(self):
-        seen = self.server.observer.backends()
+        seen = self.server.backends()
         if not seen or not seen[0]:
             return None
         pid = self.draw.choice(sorted(backend.pid for backend in seen[0]))
@@ -185,7 +186,21 @@ class Troubles:
         self.cut_until = time.time() + seconds
         self.link("down")
         self.later(seconds, lambda: (self.link("up"), self.journal.note("the network is back")))
+        self.later(seconds + HEALED, self.heal)
         return f"for {seconds:.2f} s"
+
+    def heal(self):
+        """A reset that is sent while the network is cut is lost for good, and whoever was to hear of it waits for ever, or
+        for keepalive's two hours: with pqbudget or without. Here he hears of it now."""
+        told = subprocess.run(["ss", "-Htan"], capture_output=True, text=True).stdout.splitlines()
+        sockets = {(local, peer): state for state, _, _, local, peer, *_ in map(str.split, told)}
+        for (local, peer), state in sockets.items():
+            if state == "ESTAB" and (peer, local) not in sockets:
+                self.destroy("sport", "=", ":" + local.rpartition(":")[2], "dport", "=", ":" + peer.rpartition(":")[2])
+                self.journal.note(f"{local} hears that {peer} is gone")
+
+    def destroy(self, *which):
+        subprocess.run(["ss", "-K", *which], check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def sever(self):
         """Both ends hear of it: the one by a reset, the other by an abort."""
@@ -196,8 +211,7 @@ class Troubles:
             return None
         peer = self.draw.choice(peers)
         side = self.draw.choice(["dport", "sport"])
-        subprocess.run(["ss", "-K", side, "=", f":{peer.rpartition(':')[2]}"], check=False,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.destroy(side, "=", ":" + peer.rpartition(":")[2])
         return f"{peer} at the {'server' if side == 'dport' else 'client'}"
 
     # ---- the clock ----
