@@ -54,21 +54,6 @@ enum pqb_status pqb_params_set(struct pqb_params *params, const char *keyword, c
     return pqb_params_add(params, keyword, value);
 }
 
-void pqb_params_remove(struct pqb_params *params, const char *keyword)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < params->count; i++) {
-        struct pqb_param param = params->list[i];
-        if (strcmp(param.keyword, keyword) != 0) {
-            params->list[kept++] = param;
-            continue;
-        }
-        pqb_buffer_free(param.keyword);
-        pqb_buffer_free(param.value);
-    }
-    params->count = kept;
-}
-
 const char *pqb_params_get(const struct pqb_params *params, const char *keyword)
 {
     for (size_t i = params ? params->count : 0; i-- > 0;)

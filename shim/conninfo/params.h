@@ -37,8 +37,6 @@ enum pqb_status pqb_params_add(struct pqb_params *params, const char *keyword, c
 enum pqb_status pqb_params_set(struct pqb_params *params, const char *keyword, const char *value)
     __attribute__((warn_unused_result));
 
-void pqb_params_remove(struct pqb_params *params, const char *keyword);
-
 /* The value that counts, which is the last one; NULL if there is none. `params` may be NULL. */
 const char *pqb_params_get(const struct pqb_params *params, const char *keyword);
 
