@@ -232,13 +232,13 @@ static int write_asked(struct pqb_socket *socket, const struct iovec *part, int 
     size_t whole = 0;
     char begin[8];
     size_t seen = pqb_bytes_peek(&socket->held, part, parts, begin, sizeof begin);
-    switch (pqb_protocol_first(begin, seen, &whole)) {
-    case PQB_PACKET_GSS:
-        socket->has_asked_gss = 1;
-        return 0; /* TLS was declined */
-    case PQB_PACKET_SSL:
-        socket->has_asked_gss = 0;
-        return 0; /* GSS was declined */
+    enum pqb_packet packet = pqb_protocol_first(begin, seen, &whole);
+    switch (packet) {
+    case PQB_PACKET_GSS: /* TLS was declined */
+    case PQB_PACKET_SSL: /* GSS was declined */
+        socket->has_asked_gss = packet == PQB_PACKET_GSS;
+        pqb_socket_flush(socket, socket->fd); /* it began in pieces: for so few there is room */
+        return 0;
     case PQB_PACKET_TLS:
         if (socket->is_late) {
             pqb_socket_enter(socket, PQB_SOCKET_TLS);
