@@ -1,9 +1,8 @@
-"""The pictures of a report: SVG that can be read on light and on dark paper."""
+"""The plots of a report: SVG that can be read on light and on dark paper."""
 import math
 from xml.sax.saxutils import escape
 
 WIDTH = 960
-PANEL = 14  # its corners
 COLOURS = {"direct": "direct", "pqbudget": "ours", "PgBouncer session": "session",
            "PgBouncer transaction": "transaction", "POSIX semaphore": "session", "SysV semaphore": "transaction",
            "pgbench": "direct", "PostgreSQL": "ours", "PgBouncer": "transaction"}
@@ -28,7 +27,7 @@ class Canvas:
             '<title id="title">%s</title>' % escape(title),
             '<desc id="description">%s</desc>' % escape(description),
             "<style>%s</style>" % STYLE,
-            '<rect class="panel" x="0" y="0" width="%d" height="%d" rx="%d"/>' % (WIDTH, height, PANEL)]
+            '<rect class="panel" x="0" y="0" width="%d" height="%d" rx="14"/>' % (WIDTH, height)]
         self.text(24, 34, title, "big")
         self.text(24, 56, subtitle, "dim")
 
@@ -64,7 +63,7 @@ def figure_of(cell):
 
 
 def short(figure):
-    return "%d" % figure if figure >= 100 else "%.3g" % figure
+    return format(round(figure), ",") if figure >= 100 else "%.3g" % figure
 
 
 def steps(most):
@@ -74,70 +73,96 @@ def steps(most):
     return [size * i for i in range(int(most / size) + 2)]
 
 
+LEFT, RIGHT, TOP, BOTTOM, HEIGHT = 84, 24, 104, 52, 400 # around what is drawn
+BASE = HEIGHT - BOTTOM
+
+
+def middle(i, groups):
+    """Of the i-th group's place."""
+    return LEFT + (WIDTH - LEFT - RIGHT) * (i + 0.5) / len(groups)
+
+
+def label_groups(canvas, groups):
+    """Each under its place; a second line is smaller."""
+    for i, (label, _) in enumerate(groups):
+        for j, words in enumerate(label.split("\n")):
+            canvas.text(middle(i, groups), BASE + 20 + 15 * j, words, "mid dim small" if j else "mid")
+
+
+def grid_line(canvas, y, words, style="grid"):
+    canvas.line(LEFT, y, WIDTH - RIGHT, y, style)
+    canvas.text(LEFT - 8, y + 4, words, "dim end")
+
+
 # ---- bars ----
 
-def bars(title, subtitle, groups, names, mark="", stacked=False):
-    """Of each group a bar for each name that it has, or all of them on top of each other: (label, {name: cell})."""
-    left, right, top, bottom, height = 64, 24, 104, 56, 400
-    canvas = Canvas(title, subtitle, describe(groups), height)
-    heights = [sum(map(figure_of, cells.values())) if stacked else
-               max(cell.get("high", figure_of(cell)) for cell in cells.values()) for _, cells in groups]
-    grid = steps(max(heights))
-    scale = (height - top - bottom) / grid[-1]
-    base = height - bottom
+def bars(title, subtitle, groups, names, mark=""):
+    """Of each group a bar for each name that it has: (label, {name: cell})."""
+    canvas = Canvas(title, subtitle, describe(groups), HEIGHT)
     canvas.legend(names, 82)
-    for value in grid:
-        canvas.line(left, base - value * scale, WIDTH - right, base - value * scale, "grid")
-        canvas.text(left - 8, base - value * scale + 4, short(value) + mark, "dim end")
-    room = (WIDTH - left - right) / len(groups)
-    for i, (label, cells) in enumerate(groups):
-        width = min(0.8 * room / (1 if stacked else len(names)), 70)
-        x = left + room * i + (room - width * (1 if stacked else len(cells))) / 2
-        for j, words in enumerate(label.split("\n")):
-            canvas.text(left + room * (i + 0.5), base + 18 + 15 * j, words, "mid" if not j else "mid dim small")
-        under = base
-        for name in names:
-            if name not in cells:
-                continue
-            tall = figure_of(cells[name]) * scale
-            canvas.box(x, under - tall, width - 2, tall, COLOURS[name])
-            if stacked:
-                if tall > 14:
-                    canvas.text(x + width + 6, under - tall / 2 + 4, short(figure_of(cells[name])), "dim small")
-                under -= tall
-                continue
-            if "low" in cells[name]:
-                middle = x + width / 2 - 1
-                canvas.line(middle, base - cells[name]["low"] * scale, middle, base - cells[name]["high"] * scale, "spread")
+    scale = rule(canvas, [cell.get("high", figure_of(cell)) for _, cells in groups for cell in cells.values()], mark)
+    label_groups(canvas, groups)
+    width = min(0.8 * (WIDTH - LEFT - RIGHT) / len(groups) / len(names), 70)
+    for i, (_, cells) in enumerate(groups):
+        x = middle(i, groups) - width * len(cells) / 2
+        for name in filter(cells.get, names):
+            cell = cells[name]
+            canvas.box(x, BASE - figure_of(cell) * scale, width - 2, figure_of(cell) * scale, COLOURS[name])
+            if "low" in cell:
+                at = x + width / 2 - 1
+                canvas.line(at, BASE - cell["low"] * scale, at, BASE - cell["high"] * scale, "spread")
             x += width
-        if stacked:
-            canvas.text(x + width / 2, under - 6, short(heights[i]), "mid")
     return canvas.end()
+
+
+def stacks(title, subtitle, groups, names, mark):
+    """Of each group what it has, on top of each other, and the sum."""
+    canvas = Canvas(title, subtitle, describe(groups), HEIGHT)
+    canvas.legend(names, 82)
+    sums = [sum(map(figure_of, cells.values())) for _, cells in groups]
+    scale = rule(canvas, sums, mark)
+    label_groups(canvas, groups)
+    for i, (_, cells) in enumerate(groups):
+        x, y = middle(i, groups) - 35, BASE
+        for name in filter(cells.get, names):
+            tall = figure_of(cells[name]) * scale
+            y -= tall
+            canvas.box(x, y, 70, tall, COLOURS[name])
+            if tall > 14:
+                canvas.text(x + 76, y + tall / 2 + 4, short(figure_of(cells[name])), "dim small")
+        canvas.text(x + 35, y - 6, short(sums[i]), "mid")
+    return canvas.end()
+
+
+def rule(canvas, figures, mark):
+    """The grid for figures from 0 on; returns how long 1 of them is. Where they are shares, 1 is drawn stronger."""
+    grid = steps(max(figures))
+    scale = (BASE - TOP) / grid[-1]
+    for value in grid:
+        grid_line(canvas, BASE - value * scale, short(value) + mark)
+    if mark == " ×":
+        canvas.line(LEFT, BASE - scale, WIDTH - RIGHT, BASE - scale, "spread")
+    return scale
 
 
 # ---- lines ----
 
 def lines(title, subtitle, groups, names, mark):
     """A curve for each name over the groups, on a scale of decades: (label, {name: figure})."""
-    left, right, top, bottom, height = 84, 40, 104, 44, 400
-    canvas = Canvas(title, subtitle, describe(groups), height)
+    canvas = Canvas(title, subtitle, describe(groups), HEIGHT)
+    canvas.legend(names, 82)
     figures = [figure for _, cells in groups for figure in cells.values()]
     low, high = math.floor(math.log10(min(figures))), math.ceil(math.log10(max(figures)))
-    scale = (height - top - bottom) / max(high - low, 1)
-    base = height - bottom
 
-    def place(i, figure):
-        return (left + (WIDTH - left - right) * (i + 0.5) / len(groups), base - (math.log10(figure) - low) * scale)
+    def height(figure):
+        return BASE - (math.log10(figure) - low) * (BASE - TOP) / max(high - low, 1)
 
-    canvas.legend(names, 82)
     for decade in range(low, high + 1):
-        y = place(0, 10 ** decade)[1]
-        canvas.line(left, y, WIDTH - right, y, "grid")
-        canvas.text(left - 8, y + 4, short(10 ** decade) + mark, "dim end")
-    for i, (label, _) in enumerate(groups):
-        canvas.text(place(i, 1)[0], base + 22, label, "mid")
+        grid_line(canvas, height(10 ** decade), short(10 ** decade) + mark)
+    label_groups(canvas, groups)
     for name in names:
-        canvas.curve([place(i, cells[name]) for i, (_, cells) in enumerate(groups) if name in cells], COLOURS[name])
+        canvas.curve([(middle(i, groups), height(cells[name])) for i, (_, cells) in enumerate(groups) if name in cells],
+                     COLOURS[name])
     return canvas.end()
 
 
@@ -197,8 +222,8 @@ def draw(rows):
                               "pgbench, in turns; the lines are quartiles of the rounds", shares(rows), WAYS[1:], " ×"),
         "bench-connects.svg": (bars, "Connections per second", "pgbench -S -C: connect, one query, close",
                                connects(rows), WAYS),
-        "bench-processor.svg": (bars, "Processor time of one query", "µs, of everything involved; pgbench -S, 8 clients",
-                                processor(rows), ["pgbench", "PostgreSQL", "PgBouncer"], " µs", True),
+        "bench-processor.svg": (stacks, "Processor time of one query", "of everything involved; pgbench -S, 8 clients",
+                                processor(rows), ["pgbench", "PostgreSQL", "PgBouncer"], " µs"),
         "bench-latency.svg": (lines, "Latency", "of a query of pgbench -S, 8 clients", latency(rows, latency_of), WAYS,
                               " µs"),
         "bench-claims.svg": (lines, "A claim, taken and given back", "while others hold so many", claims(rows),

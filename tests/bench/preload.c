@@ -109,7 +109,7 @@ static void measure_pool(char *node, char *script)
     char what[160];
     snprintf(what, sizeof what, "node-postgres, a pool of 5, `SELECT` by key%s", followed());
     pair_show(&pair[0], what, "/s");
-    snprintf(what, sizeof what, "the same%s: processor time of node for a query", followed());
+    snprintf(what, sizeof what, "node-postgres, processor time of a query%s", followed());
     pair_show(&pair[1], what, "µs");
     pair_free(&pair[0]);
     pair_free(&pair[1]);

@@ -20,7 +20,7 @@ PGBENCH = sys.argv[1]
 # Seconds of a round. A backend's first query is slow, and PgBouncer's are old: the more of them, the longer.
 ROUND_S = {1: 0.12, 8: 0.25, 50: 0.6} if QUICK else {1: 0.2, 8: 0.5, 50: 1.5}
 ROUNDS = {1: 2, 8: 2, 50: 2} if QUICK else {1: 25, 8: 20, 50: 8}
-OFTEN = 4 if QUICK else 5 # times as many, where a bar hangs on a hundredth
+OFTEN = 4 # times as many, where a bar hangs on a hundredth
 BLOCKS = 2 if QUICK else 10 # of rounds: over so many together the processor's time is precise
 LOGS = os.path.join(os.environ["PQB_BENCH_DIR"], "log")
 
@@ -138,7 +138,7 @@ def works():
     # PgBouncer 1.18 does not follow prepared statements from one of its connections to another.
     can_prepare = [way for way in (*WAYS, YIELDING) if way != TRANSACTION]
     for clients in (1, 8):
-        yield select("prepared", clients, taken=can_prepare, often=(OURS,))
+        yield select("prepared", clients, taken=can_prepare, often=(OURS, YIELDING))
     yield select("prepared", 50, taken=can_prepare[:-1])
     for clients in (1, 8, 50):
         yield select("simple", clients)
@@ -162,7 +162,7 @@ def main():
         work.measure_latency()
 
 
-bouncer = ways.Bouncer(session=60, transaction=20)
+bouncer = ways.Bouncer(session=50, transaction=20)
 environments = ways.environments(limit=60)
 server = ways.Server()
 main()

@@ -3,8 +3,10 @@
     python3 report.py FOLDER <ROWS      Markdown to stdout; FOLDER gets report.md, report.json and plots, bench-*.svg
 
 A row is a line of JSON: the table it belongs to, its name there, and cells, each in a column. One line has `made`
-instead, which says when and where, and one `ended`, with the load then and the minutes it took. Here are the bars (design, section 10): a row is met or missed, and one that was not measured
-is said to be so. A column "X ÷ direct" is shown beside X.
+instead, which says when and where, and one `ended`, with the load then and the minutes it took. A column "X ÷ direct" is
+shown beside X.
+
+Here are the bars (design, section 10). Each is met or missed, and one whose row is not there is said to be not measured.
 """
 import json
 import os
@@ -21,24 +23,24 @@ GATES = [OURS, POSIX, SYSV]
 # Of each: its key, its title, its columns, what must be known to read it.
 TABLES = [
     ("queries", "Queries and connections", [*WAYS[:2], YIELDING, *WAYS[2:]],
-     "Transactions per second of pgbench, the median of the rounds with its quartiles, and that ÷ a direct client's of "
-     "the same round. PgBouncer reaches the server by a Unix socket, and has up to 50 connections there in session mode, "
-     "20 in transaction mode. A dash: prepared statements are not PgBouncer 1.18's in transaction mode (1.21's are)."),
+     "Transactions per second of pgbench, and that ÷ a direct client's of the same round. PgBouncer reaches the server "
+     "by a Unix socket, and has up to 50 connections there in session mode, 20 in transaction mode. A dash: PgBouncer "
+     "1.18 has no prepared statements in transaction mode (1.21 has)."),
     ("processor", "Processor time", [*WAYS[:2], YIELDING, *WAYS[2:]],
-     "µs of processor per transaction, of all who take part: pgbench, PostgreSQL with all its processes, PgBouncer. The "
-     "median of blocks of rounds. Without what clients and backends cost before their second query, but for `-C`."),
-    ("latency", "Latency", WAYS, "Of each transaction, as pgbench logs it, in rounds of their own. Clients ask as fast as they are answered."),
+     "Per transaction, of all who take part: pgbench, PostgreSQL with all its processes, PgBouncer. Without what clients "
+     "and backends cost before their second query, but for `-C`."),
+    ("latency", "Latency", WAYS,
+     "Of each transaction, as pgbench logs it, in rounds of their own. Clients ask as fast as they are answered."),
     ("storm", "A storm", WAYS,
      "1,000 processes of a libpq client, each connects, asks `select 1`, and ends. All are let go at once, but for the "
      "first column, where 20 run at a time. max_connections is 25, the budget and PgBouncer's pools are 20."),
-    ("programs", "A program without the preload and with it", WAYS[:2], ""),
-    ("wakes", "Hand-over and crash recovery", [*GATES, "÷ " + POSIX, "÷ " + SYSV],
-     "Beside pqbudget the limits that the system has: a POSIX named semaphore (a killed holder's slot is lost) and a SysV "
-     "semaphore with SEM_UNDO (which knows no names, no order among several limits, and nothing of the server's count)."),
+    ("programs", "Programs", WAYS[:2], "The same program without the preload and with it, in turns."),
+    ("wakes", "Hand-over and recovery", [*GATES, "÷ " + POSIX, "÷ " + SYSV],
+     "Beside pqbudget the limits that the system has: a POSIX named semaphore, and a SysV semaphore with SEM_UNDO."),
     ("claims", "A claim", [*GATES, "÷ " + POSIX, "÷ " + SYSV, "÷ alone"], ""),
-    ("connections", "Short connections, 16 clients that share 4 slots", ["tried", DIRECT, *GATES, "÷ " + POSIX, "÷ " + SYSV],
-     "Speed beside that of 4 clients that share nothing, at a server with room; refused is counted where max_connections "
-     "is limit + slack."),
+    ("connections", "Short connections", ["tried", DIRECT, *GATES, "÷ " + POSIX, "÷ " + SYSV],
+     "Connect, `select 1`, close: the speed of 16 clients that take turns at 4 slots, ÷ that of 4 clients that need none, "
+     "at a server with room. Refused is counted at a server whose max_connections is limit + slack."),
     ("sessions", "Following a session", ["bytes", "processor per call"], ""),
 ]
 
@@ -61,7 +63,8 @@ def share(name, bar, way=OURS, table="queries"):
 
 def call(name):
     for where in ("a program that never connected", "one that holds 4 connections"):
-        yield Bar("programs", "%s, one byte, in %s" % (name, where), "pqbudget ÷ direct", "≤ 1.05", most={"median": 1.05})
+        yield Bar("programs", "%s, one byte, in %s" % (name, where), "pqbudget ÷ direct", "≤ 1.05",
+                  most={"median": 1.05})
 
 
 def wake(name):
@@ -121,9 +124,11 @@ def number(figure):
 
 
 def quantity(figure, unit):
+    if not unit:
+        return format(figure, ",g")
     if unit == "µs" and abs(figure) >= 10000:
         return number(figure / 1000) + " ms"
-    return number(figure) + ("" if unit in ("", "/s", "%") else " ") + unit
+    return number(figure) + ("" if unit == "/s" else " ") + unit
 
 
 def words(cell):
@@ -144,10 +149,9 @@ def cells_of(row):
 
 def shown(cells, column):
     """The cell of a column with what stands beside it."""
-    beside = [words(cells[other]) for other in (column + " ÷ direct", column + " − direct") if other in cells]
-    if column not in cells:
-        return ", ".join(beside) or "–"
-    return ", ".join([words(cells[column]), *beside])
+    said = [words(cells[other]) + more for other, more in
+            ((column, ""), (column + " ÷ direct", ""), (column + " − direct", " more")) if other in cells]
+    return ", ".join(said) or "–"
 
 
 # ---- the judgement ----
@@ -196,11 +200,11 @@ def table(title, columns, note, rows):
 
 
 def heading(made):
-    yield "%s, %d processors (%s), Linux %s, PostgreSQL %s, PgBouncer %s. Load %s when it began, %s when it ended, after " \
-        "%.1f minutes.%s" % (
-            made["date"], made["processors"], made["processor"], made["kernel"], made["postgresql"], made["pgbouncer"],
-            made["load"], made["load_ended"], made["minutes"], " A quick run: rough." if made["quick"] else "")
-    yield "Figures are medians with their quartiles; everything in a row was measured in turns, so compare within a row."
+    yield "%s, %d processors (%s), Linux %s, PostgreSQL %s, PgBouncer %s." % tuple(
+        made[key] for key in ("date", "processors", "processor", "kernel", "postgresql", "pgbouncer"))
+    yield "Load %s when it began, %s when it ended, after %.1f minutes.%s" % (
+        made["load"], made["load_ended"], made["minutes"], " A quick run: rough." if made["quick"] else "")
+    yield "Medians with their quartiles; everything in a row was measured in turns, so compare within a row."
     yield ""
 
 

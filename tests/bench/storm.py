@@ -62,4 +62,5 @@ for way in (OURS, SESSION, TRANSACTION):
 row("storm", "time of 1,000", cells)
 # The worst of the rounds: none may fail.
 row("storm", "failed of 1,000", [figures.value(way, max(failed for _, failed in done[way]), "") for way in WAYS])
-row("storm", "failed of 1,000, all at once with nothing between", [figures.value(DIRECT, figures.part(at_once, 0.5), "")])
+row("storm", "failed of 1,000, all at once with nothing between",
+    [figures.value(DIRECT, figures.part(at_once, 0.5), "")])

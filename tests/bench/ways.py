@@ -24,7 +24,7 @@ BUILT = os.environ["PQB_TEST_BUILD"]
 SETTINGS = """
 [databases]
 session = host={server} port={server_port} dbname=postgres user=postgres pool_mode=session pool_size={session}
-transaction = host={server} port={server_port} dbname=postgres user=postgres pool_mode=transaction pool_size={transaction}
+transaction = host={server} port={server_port} dbname=postgres user=postgres pool_mode=transaction pool_size={shared}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -53,7 +53,7 @@ class Bouncer:
             settings = os.path.join(self.folder, "pgbouncer.ini")
             with open(settings, "w", encoding="ascii") as file:
                 file.write(SETTINGS.format(server=FOLDER, server_port=PORT, port=self.port, folder=self.folder,
-                                           session=session, transaction=transaction))
+                                           session=session, shared=transaction))
             # In this order: to become somebody else takes the wish to die with us away.
             with open(os.path.join(self.folder, "log"), "w", encoding="utf-8") as log:
                 self.process = subprocess.Popen(

@@ -38,8 +38,8 @@ expect "stderr" "" "$(cat "$temp/err")"
 cmp -s "$temp/out" "$temp/made/report.md" || fail "report.md is another"
 
 # Tables, with figures and judgement.
-grep -q '^2026-11-21 23:45, 2 processors .*PgBouncer 1.18.0. Load 0.10 .* 1.20 .* 18.2 minutes' "$temp/out" ||
-    fail "no heading: $(head -1 "$temp/out")"
+says '2026-11-21 23:45, 2 processors (x86), Linux 6.1, PostgreSQL 15.20, PgBouncer 1.18.0.'
+says 'Load 0.10 when it began, 1.20 when it ended, after 18.2 minutes.'
 says '|  | direct | pqbudget | PgBouncer session | bar |  |'
 says '| `-S -M prepared`, 1 client | 12,099/s (11,587–12,763) | 12,091/s (11,560–12,719), 0.998 × (0.926–1.07) | 7,000/s (6,900–7,100), 0.580 × (0.570–0.590) | ≥ 0.99 | met |'
 says '| `-S -C`, TCP | 504/s (463–513) | 490/s (444–493), 0.967 × (0.957–0.982) | – | ≥ 0.98 | **missed** |'
@@ -72,6 +72,20 @@ for file in sys.argv[1:]:
     assert root.tag.endswith("}svg") and root.findtext("{*}title") and root.findtext("{*}desc"), file
     assert "prefers-color-scheme: dark" in root.findtext("{*}style"), file
 E3
+
+# Into a README, again and again.
+printf '%s\n' before '![x](scripts/bench-queries.svg)' '<!-- bench -->' old '<!-- end of bench -->' after >"$temp/README"
+for _ in 1 2; do tests/bench/publish "$temp/made" "$temp/README" || fail "not published"; done
+{
+    printf '%s\n' before '![x](scripts/bench-queries.svg)' '<!-- bench -->' ''
+    cat "$temp/out"
+    printf '%s\n' '' '<!-- end of bench -->' after
+} >"$temp/wanted"
+cmp -s "$temp/README" "$temp/wanted" || fail "not as wanted: $(diff "$temp/README" "$temp/wanted")"
+expect "plots beside it" bench-queries.svg "$(ls "$temp/scripts")"
+echo "no marks" >"$temp/README"
+tests/bench/publish "$temp/made" "$temp/README" 2>/dev/null && fail "published nowhere"
+expect "what it left" "no marks" "$(cat "$temp/README")"
 
 # Nothing measured; a row of no table.
 grep -E '"(made|ended)"' "$temp/rows" >"$temp/nothing"
