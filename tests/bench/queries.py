@@ -84,6 +84,7 @@ class Work:
 
     def measure(self):
         self.warm_up()
+        ways.check_budget(environments)
         if "-C" not in self.options:
             self.weigh_beginning()
         times = OFTEN if self.often else 1

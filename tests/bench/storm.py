@@ -54,6 +54,7 @@ for i in range(ROUNDS):
     for way in ways.turned(WAYS, i):
         done[way].append(by(way))
     at_once.append(storm(DIRECT, *ways.direct_server("TCP"))[1])
+ways.check_budget(environments)
 times = {way: [seconds for seconds, _ in runs] for way, runs in done.items()}
 cells = [figures.spread(way, times[way], "s") for way in WAYS]
 for way in (OURS, SESSION, TRANSACTION):

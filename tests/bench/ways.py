@@ -104,6 +104,12 @@ def environments(limit, **settings):
     return {DIRECT: plain, SESSION: plain, TRANSACTION: plain, OURS: ours, YIELDING: {**ours, "PQBUDGET_YIELD": "30s"}}
 
 
+def check_budget(taken):
+    """That pqbudget had a part in it: ld.so would only have warned."""
+    if not os.path.exists(taken[OURS]["PQBUDGET_LEDGER"]):
+        fail("what was started under pqbudget has made no ledger")
+
+
 # ---- processor time ----
 
 def ran(pid):
