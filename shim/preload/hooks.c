@@ -289,23 +289,26 @@ EXPORTED int close(int fd)
     return WATCHED(fd, PQB_WATCH_END) ? close_watched(fd) : libc_close(fd);
 }
 
-/* Those of a range are let go one by one, the rest by the real function. */
-static void close_range_watched(int first, unsigned last)
-{
-    for (int fd = pqb_descriptor_next(first, last); fd >= 0; fd = pqb_descriptor_next(fd + 1, last))
-        close(fd);
-}
-
 EXPORTED int close_range(unsigned first, unsigned last, int flags)
 {
-    if (!flags && first <= INT_MAX)
-        close_range_watched((int)first, last);
+    int fd = flags || first > INT_MAX ? -1 : pqb_descriptor_next((int)first, last);
+    /* Each number once: by then another thread may have a descriptor there. */
+    for (; fd >= 0; fd = pqb_descriptor_next((int)first, last)) {
+        if (first < (unsigned)fd && libc_close_range(first, (unsigned)fd - 1, 0))
+            return -1;
+        close(fd);
+        first = (unsigned)fd + 1;
+        if ((unsigned)fd == last)
+            return 0;
+    }
     return libc_close_range(first, last, flags);
 }
 
 EXPORTED void closefrom(int first)
 {
-    close_range_watched(first, UINT_MAX);
+    for (int fd = pqb_descriptor_next(first, UINT_MAX); fd >= 0;
+         fd = pqb_descriptor_next(fd + 1, UINT_MAX))
+        close(fd);
     libc_closefrom(first);
 }
 

@@ -105,6 +105,16 @@ Test(sockets_copies, a_number_that_is_reused)
         reused(kinds[i], "rawclose", 0);
 }
 
+/* Once, and not whoever gets the number in the next moment. */
+Test(sockets_copies, a_range_of_one_is_closed_once)
+{
+    for (unsigned i = 0; i < KINDS; i++) {
+        struct guest *guest = sockets_start(NOTHING, "closealone %s 40", kinds[i]);
+        hear(guest, "0 lost");
+        content(guest);
+    }
+}
+
 Test(sockets_copies, its_turn_comes_as_its_number_goes)
 {
     for (unsigned i = 0; i < 24; i++)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -76,6 +78,45 @@ static void close_all(void)
     else if (close_range((unsigned)current, ~0u, 0))
         stage_say("close_range: %s", strerrorname_np(errno));
     check_errno(call);
+}
+
+static _Atomic int is_looking, is_over;
+
+/* Opens a file again and again, and keeps the one that gets our number, as the lowest that is free.
+ */
+static void *get_number(void *kept)
+{
+    for (int fd = -1; !is_over && fd != current; is_looking = 1) {
+        syscall(SYS_close, fd);
+        fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        *(int *)kept = fd == current;
+    }
+    return NULL;
+}
+
+/* So many connections, one after the other: its number alone is closed by close_range, while
+ * another thread waits for it. */
+static void close_alone(void)
+{
+    const char *kind = stage_argument();
+    long lost = 0;
+    for (long count = number(); count; count--) {
+        pthread_t thread;
+        int kept = 0;
+        is_looking = is_over = 0;
+        current = socket_for(kind);
+        if (connect_to(current, kind) || pthread_create(&thread, NULL, get_number, &kept))
+            give_up("closealone");
+        while (!is_looking)
+            sched_yield();
+        if (close_range((unsigned)current, (unsigned)current, 0))
+            stage_say("close_range: %s", strerrorname_np(errno));
+        is_over = 1;
+        pthread_join(thread, NULL);
+        lost += kept && fcntl(current, F_GETFD) < 0;
+        syscall(SYS_close, current);
+    }
+    stage_say("%ld lost", lost);
 }
 
 /* Only what lies far above it. */
@@ -204,6 +245,7 @@ const struct stage_step copying_steps[] = {
     {"close", close_it},
     {"rawclose", close_raw},
     {"closeall", close_all},
+    {"closealone", close_alone},
     {"closeothers", close_others},
     {"over", over},
     {"overfromnowhere", over_from_nowhere},
