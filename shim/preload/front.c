@@ -62,15 +62,17 @@ static int is_plain(struct pqb_libpq *pq, struct pg_conn *conn)
            (!pq->PQgssEncInUse || !pq->PQgssEncInUse(conn));
 }
 
-/* Nothing that the keeper does concerns it any more. */
-static void let_alone(struct pqb_connection *connection)
+/* Nothing that the keeper does concerns it any more; 0 if that is not certain. */
+static int let_alone(struct pqb_connection *connection)
 {
     if (connection->state != PQB_CONNECTION_WAITING && !connection->is_followed)
-        return;
-    pqb_side_release(connection);
+        return 1;
+    if (!pqb_side_release(connection))
+        return 0;
     if (connection->is_followed && !connection->claim.region)
         connection->state = PQB_CONNECTION_FAILED; /* it has given way */
     connection->is_followed = 0;
+    return 1;
 }
 
 /* It is connected: says so in the ledger. */
@@ -78,9 +80,8 @@ static void opened(struct pqb_connection *connection)
 {
     struct pqb_libpq *pq = connection->pq;
     struct pg_conn *conn = connection->conn;
-    int saved = errno;
-    let_alone(connection);
-    if (connection->state != PQB_CONNECTION_FREE && connection->claim.region) {
+    int saved = errno, is_ours = let_alone(connection);
+    if (is_ours && connection->state != PQB_CONNECTION_FREE && connection->claim.region) {
         struct pqb_peer peer;
         pqb_peer_of(pq->PQsocket(conn), &peer);
         struct pqb_claim_peer claim_peer = {
@@ -108,16 +109,19 @@ static void opened(struct pqb_connection *connection)
 }
 
 /* Its claim is not needed any more. What a forked child inherited in the midst of connecting is its
- * parent's. */
-static void give_back(struct pqb_connection *connection)
+ * parent's. 0 if the keeper may still come to it. */
+static int give_back(struct pqb_connection *connection)
 {
-    int saved = errno;
-    let_alone(connection);
-    if (connection->pid != (int32_t)getpid() && connection->state != PQB_CONNECTION_OPEN)
+    int saved = errno, is_ours = let_alone(connection);
+    if (!is_ours)
+        pqb_log(PQB_LOG_WARN, "the keeper does not let go of a connection to %s: it stays counted",
+                connection->server);
+    else if (connection->pid != (int32_t)getpid() && connection->state != PQB_CONNECTION_OPEN)
         pqb_claim_drop(&connection->claim);
     else
         pqb_claim_give(&connection->claim, PQB_END_CLOSED);
     errno = saved;
+    return is_ours;
 }
 
 static void failed(struct pqb_connection *connection)
@@ -436,17 +440,15 @@ void pqb_front_PQfinish(struct pqb_libpq *pq, struct pg_conn *conn)
     /* A vfork child has its parent's memory, and its parent's connections. */
     int is_borrowed = pqb_process_self(&self) == PQB_BORROWED;
     struct pqb_connection *connection = is_borrowed ? NULL : pqb_connection_take(conn);
-    if (connection)
-        let_alone(connection);
     /* It does not wait for the server's answer; the server gives one all the same. */
-    int is_left = connection && is_logging_in(connection);
+    int is_left = connection && let_alone(connection) && is_logging_in(connection);
     CALL_VOID(pq, NULL, pq->PQfinish(conn));
     if (!connection)
         return;
     if (is_left)
         pqb_claim_give(&connection->claim, PQB_END_LEFT);
-    give_back(connection);
-    pqb_connection_free(connection);
+    if (give_back(connection))
+        pqb_connection_free(connection);
 }
 
 char *pqb_front_PQerrorMessage(struct pqb_libpq *pq, const struct pg_conn *conn)

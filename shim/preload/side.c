@@ -308,15 +308,16 @@ int pqb_side_outcome(struct pqb_connection *connection)
     return outcome;
 }
 
-void pqb_side_release(struct pqb_connection *connection)
+int pqb_side_release(struct pqb_connection *connection)
 {
     struct pqb_process_hold hold;
     if (!lock(&hold))
-        return;
+        return connection->pid != (int32_t)getpid(); /* a child has no keeper yet */
     for (struct pqb_socket *socket = pqb_sockets_first(); socket; socket = socket->next)
         if (socket->connection == connection)
             pqb_holding_end(socket);
     pqb_state_unlock_sockets(&hold);
+    return 1;
 }
 
 /* ---- asked for its peer ---- */

@@ -35,8 +35,8 @@ void pqb_side_follow(struct pqb_connection *connection, int fd);
 
 /* A front-door connection is not held or followed any more (it ends, is made anew, or was waited
  * for otherwise): its sockets are let alone. Afterwards its hold tells how far it came; and its
- * claim is empty if it has given way. */
-void pqb_side_release(struct pqb_connection *connection);
+ * claim is empty if it has given way. 0 if the keeper may still come to it. */
+int pqb_side_release(struct pqb_connection *connection);
 
 /* What its hold has come to: enum of struct pqb_hold. */
 int pqb_side_outcome(struct pqb_connection *connection);

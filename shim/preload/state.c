@@ -16,14 +16,20 @@ static pthread_mutex_t mutexes[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_IN
 static _Atomic int has_fork_handlers;
 static __thread int is_forking[2] __attribute__((tls_model("initial-exec")));
 
+/* Second by second: one of them is over at once when the clock is put forward, or when the process
+ * goes on that was stopped. */
 static int take(unsigned which)
 {
     struct timespec until;
     if (!pthread_mutex_trylock(&mutexes[which]))
         return 1;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += PATIENCE;
-    return !pthread_mutex_timedlock(&mutexes[which], &until);
+    for (unsigned seconds = 0; seconds < PATIENCE; seconds++) {
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        if (!pthread_mutex_timedlock(&mutexes[which], &until))
+            return 1;
+    }
+    return 0;
 }
 
 /* The tables must not be half changed in a child. Nobody keeps the locks for long; not to be had,
