@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 static struct pqb_connection *table;
+static _Atomic int is_empty = 1; /* the table: to be known without its lock */
 
 _Atomic unsigned pqb_connections_refused;
 
@@ -58,6 +59,7 @@ int pqb_connection_add(struct pqb_connection *connection, struct pg_conn *conn,
     if (*earlier)
         HASH_DEL(table, *earlier);
     HASH_ADD_PTR(table, conn, connection);
+    atomic_store(&is_empty, table == NULL);
     int is_added = connection->hh.tbl != NULL;
     pqb_state_unlock(&hold);
     return is_added;
@@ -66,7 +68,7 @@ int pqb_connection_add(struct pqb_connection *connection, struct pg_conn *conn,
 struct pqb_connection *pqb_connection_find(const struct pg_conn *conn)
 {
     struct pqb_process_hold hold;
-    if (!conn || !table || !pqb_state_lock(&hold))
+    if (!conn || atomic_load(&is_empty) || !pqb_state_lock(&hold))
         return NULL;
     struct pqb_connection *connection = find(conn);
     pqb_state_unlock(&hold);
@@ -81,6 +83,7 @@ struct pqb_connection *pqb_connection_take(const struct pg_conn *conn)
     struct pqb_connection *connection = find(conn);
     if (connection)
         HASH_DEL(table, connection);
+    atomic_store(&is_empty, table == NULL);
     pqb_state_unlock(&hold);
     return connection;
 }

@@ -9,14 +9,14 @@
 
 _Atomic unsigned char pqb_descriptor_marks[PQB_DESCRIPTORS];
 
-/* Made as they are needed, never freed. */
+/* Made as they are needed, never freed. Read without the lock, too. */
 struct chunk {
-    unsigned used;
-    struct pqb_socket *socket[CHUNK];
+    _Atomic unsigned used;
+    struct pqb_socket *_Atomic socket[CHUNK];
     struct pqb_flow *_Atomic flow[CHUNK];
 };
 static struct chunk *_Atomic chunks[PQB_DESCRIPTORS / CHUNK];
-static unsigned chunks_end; /* none is made behind it */
+static _Atomic unsigned chunks_end; /* none is made behind it */
 
 static struct chunk *chunk_of(int fd)
 {
@@ -58,7 +58,7 @@ int pqb_descriptor_set(int fd, struct pqb_socket *socket)
         if (number >= chunks_end)
             chunks_end = number + 1;
     }
-    struct pqb_socket **place = &chunk->socket[(unsigned)fd % CHUNK];
+    struct pqb_socket *_Atomic *place = &chunk->socket[(unsigned)fd % CHUNK];
     chunk->used += (unsigned)(socket != NULL) - (unsigned)(*place != NULL);
     *place = socket;
     if (!socket) {

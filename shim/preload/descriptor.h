@@ -38,6 +38,10 @@ static inline int pqb_descriptor_is_watched(int fd, unsigned what)
 /* What follows the bytes at this number, NULL = nothing does. Without the lock: see flow.h. */
 struct pqb_flow *pqb_descriptor_flow(int fd);
 
+/* The next number at or behind `fd` with a socket, up to `last`; -1 if there is none. Also without
+ * the lock. */
+int pqb_descriptor_next(int fd, unsigned last);
+
 /* The rest is called with the side door's lock held. */
 
 /* The socket that is known at this number, whether or not it still is there. NULL = none. */
@@ -50,9 +54,6 @@ void pqb_descriptor_watch(int fd, unsigned what);
 
 /* Of a number with a socket. Taken away with it. */
 void pqb_descriptor_follow(int fd, struct pqb_flow *flow);
-
-/* The next number at or behind `fd` with a socket, up to `last`; -1 if there is none. */
-int pqb_descriptor_next(int fd, unsigned last);
 
 /* SO_COOKIE, 0 if it is no socket. Keeps errno. */
 uint64_t pqb_descriptor_cookie(int fd);
