@@ -53,8 +53,10 @@ int pqb_wish_has_others(const struct pqb_layout *map, unsigned index)
         for (; busy; busy &= busy - 1) {
             unsigned at = group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(busy);
             const struct pqb_claim_row *other = &map->claim[at];
-            if (at != index && other->process == claim->process && other->server == claim->server &&
-                pqb_ctl_state(atomic_load(&other->ctl)) == PQB_CLAIM_OPEN)
+            uint64_t ctl = atomic_load(&other->ctl);
+            if (at != index && pqb_ctl_state(ctl) == PQB_CLAIM_OPEN &&
+                other->process == claim->process && other->server == claim->server &&
+                atomic_load(&other->ctl) == ctl) /* it is not another's by now */
                 return 1;
         }
     }
