@@ -180,6 +180,8 @@ build/$(1)/pqbudget build/$(1)/unit build/$(1)/integration $(PROGRAM_SRC:tests/%
 	$(Q)$$($(1)_LINK) -o $$@ $$(filter %.o %.a,$$^) $$($(1)_WITH)
 endef
 $(foreach flavour,$(FLAVOURS),$(eval $(call flavour_rules,$(flavour))))
+# ThreadSanitizer looks its own functions up by the hook of dlsym, before it can bear what it adds to a function.
+build/tsan/obj/shim/preload/dl.o: tsan_EXTRA = -fPIC -fvisibility=hidden -fno-sanitize=thread
 include tests/helpers/rules.mk
 include tests/chaos/rules.mk
 
@@ -253,7 +255,7 @@ check-unit: $(release_TESTS) | deps-check ## The unit tests and the tests of the
 check-asan: $(asan_TESTS) | deps-check ## The C tests under Address-, Leak- and UndefinedBehaviorSanitizer
 	@scripts/check asan unit integration
 
-check-tsan: $(tsan_ALL) $(tsan_HELPERS) | deps-check ## The threads' race under ThreadSanitizer
+check-tsan: $(tsan_ALL) $(tsan_HELPERS) build/tsan/chaos/threads | deps-check ## Threads that race, under ThreadSanitizer
 	@scripts/check tsan race
 
 coverage: $(filter-out build/coverage/chaos/%,$(coverage_TESTS)) $(release_ALL) build/debug/libpqbudget.so | deps-check deps-coverage ## Lines of shim/ that the tests run, in a table

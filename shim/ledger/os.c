@@ -53,11 +53,15 @@ void pqb_futex_wake(_Atomic uint32_t *word, int count, int shared)
     errno = saved;
 }
 
+#ifdef __SANITIZE_THREAD__
+int __interceptor_close(int fd); // NOLINT(bugprone-reserved-identifier)
+#endif
+
 void pqb_close(int fd)
 {
     int saved = errno;
 #ifdef __SANITIZE_THREAD__
-    close(fd); /* it must know that the number is free again */
+    __interceptor_close(fd); /* it must know that the number is free again */
 #else
     syscall(SYS_close, fd);
 #endif

@@ -19,3 +19,6 @@ build/release/chaos/clock.so: build/release/obj/tests/chaos/fleet/clock.o
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
 	$(Q)$(release_LINK) -shared -o $@ $<
+
+# They connect as the clients do.
+$(foreach flavour,$(FLAVOURS),$(eval build/$(flavour)/chaos/threads: build/$(flavour)/obj/tests/chaos/client/link.o))

@@ -5,6 +5,8 @@
 #include "ledger/steer.h"
 #include "ledger/tick.h"
 #include "ledger/wait.h"
+#include "ledger/yield.h"
+#include "support/races.h"
 #include "support/support.h"
 
 #include <pthread.h>
@@ -12,31 +14,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Reads on purpose from outside the guard: each is a guess that is checked afterwards by the
- * claim's control word, or that costs no more than a look too many. They write atomics only. */
-const char *__tsan_default_suppressions(void);
-const char *__tsan_default_suppressions(void)
-{
-    return "race:pqb_snapshot_take\n"    /* a copy between two equal control words */
-           "race:pqb_holders_look\n"     /* the same; words for a person */
-           "race_top:look_at\n"          /* flags a claim too many */
-           "race_top:ask_for_those_of\n" /* the same */
-           "race_top:ask_for\n"
-           "race_top:drainers_block\n" /* visits once too often, or at the next tick */
-           "race:pqb_ending_bury\n"    /* reads, then compare-and-swap */
-           "race:pqb_ending_drained\n"
-           "race_top:watch_drainers\n"
-           "race_top:pqb_books_ring\n"   /* rings a bell too many */
-           "race_top:pqb_claim_config\n" /* how long to wait: half old, half new is as good */
-           "race:is_ours\n"              /* asks about a number that may be closed at any time */
-           "race:obstacle_of\n";         /* words for a person */
-}
-
 #define LIMIT 5
 #define ROUNDS 150
 
 static struct pqb_ledger ledger;
-static _Atomic int held, over, failed, replaced;
+static _Atomic int held, over, failed, replaced, given_way, stayed;
 
 static const struct pqb_server_config config = {
     .limit = LIMIT, .reserve = 1, .wait_ms = 60000, .drain_ms = 1};
@@ -128,6 +110,52 @@ static void *submit_often(void *unused)
     return NULL;
 }
 
+/* Has it open, idle, until it was asked for or a moment is over. Every third one stays, and says
+ * that it is busy. */
+static void hold_idle(const struct pqb_claim *claim, int stays)
+{
+    struct pqb_yield_wish wish;
+    _Atomic uint32_t *bell = pqb_wait_bell(claim->region);
+    uint64_t since = pqb_now();
+    pqb_yield_offer(claim, 1);
+    for (int looks = 0; looks < 50; looks++) {
+        uint32_t rung = atomic_load(bell);
+        pqb_yield_tell(claim, stays ? PQB_SESSION_ACTIVE : PQB_SESSION_IDLE, since);
+        enum pqb_yield_answer_due due = pqb_yield_is_asked(claim, &wish);
+        if (due == PQB_YIELD_ASKED && !stays && pqb_yield_has_others(claim)) {
+            pqb_yield_accept(claim, &wish, pqb_now() - since);
+            atomic_fetch_add(&given_way, 1);
+            return;
+        }
+        if (due != PQB_YIELD_NOT_ASKED) {
+            pqb_yield_decline(claim);
+            atomic_fetch_add(&stayed, 1);
+        }
+        pqb_futex_wait(bell, rung, pqb_now() + PQB_TICK_HOT / 5, 1);
+    }
+}
+
+static void *give_way_often(void *unused)
+{
+    (void)unused;
+    for (int i = 0; i < ROUNDS / 5; i++) {
+        struct pqb_claim_peer peer = {.backend_pid = 1, .user = "u", .database = "d"};
+        struct pqb_claim claim;
+        enum pqb_status status =
+            pqb_wait_acquire(&ledger, &request, PQB_WAIT_SERVER, &claim, NULL, NULL);
+        if (status) {
+            complain("acquire to give way", status);
+            continue;
+        }
+        count(1);
+        if (!pqb_claim_open(&claim, &peer))
+            hold_idle(&claim, i % 3 == 0);
+        count(-1);
+        pqb_claim_give(&claim, PQB_END_CLOSED);
+    }
+    return NULL;
+}
+
 static void *watch_often(void *unused)
 {
     (void)unused;
@@ -144,6 +172,7 @@ static void *watch_often(void *unused)
         }
         struct pqb_holders holders;
         (void)!pqb_holders_look(region, "localhost:5432", pqb_now(), &holders);
+        (void)pqb_yield_refresh(region);
         pqb_region_unpin(region);
         support_nap();
     }
@@ -226,10 +255,10 @@ static int is_empty(void)
 
 int main(void)
 {
-    static void *(*const jobs[])(void *) = {hold_often,   hold_often,  hold_often,   hold_often,
-                                            hold_often,   hold_often,  try_often,    try_often,
-                                            submit_often, watch_often, steer_often,  open_often,
-                                            hold_often,   hold_often,  replace_often};
+    static void *(*const jobs[])(void *) = {
+        hold_often,     hold_often,     hold_often,     hold_often,   hold_often,  hold_often,
+        try_often,      try_often,      submit_often,   watch_often,  steer_often, open_often,
+        give_way_often, give_way_often, give_way_often, replace_often};
     enum { ALL = sizeof jobs / sizeof *jobs };
     support_ledger_open(&ledger);
     run(jobs, ALL - 1);
@@ -242,5 +271,7 @@ int main(void)
     support_ledger_end(&ledger);
     if (atomic_load(&over))
         fprintf(stderr, "race: more than %d were held at once\n", LIMIT);
-    return atomic_load(&over) || atomic_load(&failed);
+    printf("race: %d gave way, %d stayed\n", atomic_load(&given_way), atomic_load(&stayed));
+    return atomic_load(&over) || atomic_load(&failed) || !atomic_load(&given_way) ||
+           !atomic_load(&stayed);
 }
