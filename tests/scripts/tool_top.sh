@@ -79,7 +79,8 @@ top 80 24 type:j "see: 2-12 by" type:k "see: 1-11 by" type:k type:G "see: 13-23 
     'type:\x1b[H' "see: 1-11 by" 'type:\x1b[B' "see: 2-12 by" 'type:\x1bOB' "see: 3-13 by" 'type:\x1b[A' \
     "see: 2-12 by" 'type:\x1b[6~' "see: 12-22 by" 'type:\x1b[5~' "see: 2-12 by" 'type:\x1b[F' "see: 13-23 by" \
     type:b "see: 3-13 by" 'type: ' "see: 13-23 by" type:g "see: 1-11 by" 'type:\x1b[1;5B' "see: 2-12 by" \
-    'type:\x1b[99~' 'type:\x1bx' type:q
+    'type:\x1b[4~' "see: 13-23 by" 'type:\x1b[1~' "see: 1-11 by" 'type:\x1b[8~' "see: 13-23 by" 'type:\x1b[7~' \
+    "see: 1-11 by" 'type:\x1b[99~' 'type:\x1bx' 'type:\x1b[Zx' type:q
 
 # A filter: what is typed is a part of anything in the row; keys are letters meanwhile; it is dropped or kept.
 top 80 24 type:/QJO 'see:filter: QJO_' 'type:\x7f\x7f\x7fjobq' 'type:\x7f' 'see:filter: job_' 'see:\[all 3\]' \

@@ -128,3 +128,15 @@ truncate -s 0 "$ledger"
 : >"$temp/watched"
 wait_until "it says so" has 'is not a ledger|was changed'
 stop TERM
+
+# And in the very moment in which it is read: the terminal is left as it was, and it is said why.
+accepts reset --force
+accepts set --server "$server" --new --limit 20
+for command in "status --watch=50ms" top; do
+    "$terminal" 80 24 "wait:of 20 used" "run:kill -BUS \$(cat $temp/pid)" -- \
+        sh -c "echo \$\$ >$temp/pid; exec $tool $command" >"$temp/out" 2>"$temp/err"
+    expect "exit status of $command" 3 $?
+    grep -q 'the ledger was truncated while it was read; remove it with "pqbudget reset --force"' "$temp/out" ||
+        fail "$command: $(cat -v "$temp/out" "$temp/err")"
+    grep -q $'\033\\[?25h' "$temp/out" || fail "$command leaves the terminal without a cursor: $(cat -v "$temp/out")"
+done
