@@ -1,5 +1,5 @@
 /* Every function that opens a connection takes it from the budget, and gives it back. */
-#include "ground.h"
+#include "giving.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -197,5 +197,17 @@ Test(opening, a_wrong_password)
     hear_start(guest, "ok postgres locked doors ");
     hear(guest, "ready");
     cr_assert_str_eq(ground_claim()->user, "locked");
+    content(guest);
+    all_given_back();
+    /* The other door sees the passwords' exchange pass, and follows the session behind it. */
+    guest = guest_doors(WORDS("PQBUDGET_DOORS=socket", "PQBUDGET_YIELD=3600s",
+                              ground_text("PQBUDGET_PORTS=%s", ground_port())),
+                        "connectdb", right, "pause", "query", "begin", "pause");
+    hear_start(guest, "ok postgres locked doors ");
+    hear(guest, "ready");
+    giving_told(guest, "idle");
+    guest_go(guest);
+    giving_ready(guest);
+    giving_told(guest, "idle in transaction");
     content(guest);
 }
