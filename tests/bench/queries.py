@@ -53,16 +53,19 @@ class Work:
         self.runs = {way: [] for way in taken}
         self.shares = {way: [] for way in taken} # of a direct client's speed in the same round
 
-    def run(self, way):
+    def run(self, way, size=None):
+        """Of so many transactions of each client, else as many as fill a round."""
         host, port, database = (bouncer.server(way, self.road) if way in ways.POOLED else
                                 ways.direct_server(self.road))
-        command = [PGBENCH, "-n", *self.options, "-t", str(self.size[way]), "-h", host, "-p", port, database]
+        command = [PGBENCH, "-n", *self.options, "-t", str(size or self.size[way]), "-h", host, "-p", port, database]
         before = server.processor(), ways.ran(bouncer.process.pid)
         run = Run(way, command, environments[way])
         self.there = server.settle(self.there)
         run.parts["PostgreSQL"] = server.processor() - before[0]
         if way in ways.POOLED:
             run.parts["PgBouncer"] = ways.ran(bouncer.process.pid) - before[1]
+        if not size:
+            self.size[way] = int(run.speed * ROUND_S[self.clients] / self.clients) + 5
         return run
 
     def warm_up(self):
@@ -70,14 +73,12 @@ class Work:
         self.there = server.children()
         for _ in range(2):
             for way in self.taken:
-                self.size[way] = int(self.run(way).speed * ROUND_S[self.clients] / self.clients) + 5
+                self.run(way)
 
     def weigh_beginning(self):
         """What clients and backends cost before their second query; PgBouncer's backends are there already. No part
         of the cost of a query."""
-        size, self.size = self.size, dict.fromkeys(self.taken, 1)
-        runs = [{way: self.run(way) for way in self.taken} for _ in range(ROUNDS[8])]
-        self.size = size
+        runs = [{way: self.run(way, size=1) for way in self.taken} for _ in range(ROUNDS[8])]
         for way in self.taken:
             self.beginning[way] = {part: sum(run[way].parts[part] for run in runs) / len(runs)
                                    for part in runs[0][way].parts}
