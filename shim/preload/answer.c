@@ -25,7 +25,6 @@ void pqb_answer_write(struct pqb_socket *socket)
     case PQB_PACKET_GSS:
         pqb_bytes_add(&socket->answer, "N", 1);
         pqb_bytes_drop(held, 8);
-        socket->refused_at = pqb_now();
         if (held->length)
             pqb_answer_write(socket);
         return;
@@ -71,7 +70,7 @@ void pqb_answer_wake(struct pqb_socket *socket, int fd)
 void pqb_answer_refuse(struct pqb_socket *socket, int fd)
 {
     pqb_socket_enter(socket, PQB_SOCKET_REFUSED);
-    socket->refused_at = pqb_now();
+    socket->silent_since = 0;
     pqb_answer_write(socket);
     pqb_answer_wake(socket, fd);
 }
@@ -93,10 +92,10 @@ int pqb_answer_read(struct pqb_socket *socket, const struct iovec *part, int par
     }
     if (!(flags & MSG_PEEK))
         bytes->gone += given;
-    if (given)
-        socket->refused_at = pqb_now(); /* the silence is the client's only once it has heard us */
+    if (given || !socket->silent_since) /* who has not looked, stopped or starved, is not silent */
+        socket->silent_since = pqb_now();
     *result = (ssize_t)given;
-    if (!given && !socket->has_ended && pqb_now() < socket->refused_at + SILENCE) {
+    if (!given && !socket->has_ended && pqb_now() < socket->silent_since + SILENCE) {
         errno = EAGAIN; /* it is to write first */
         *result = -1;
     }

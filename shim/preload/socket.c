@@ -88,7 +88,8 @@ static void end_flow(struct pqb_flow *flow)
 void pqb_socket_free(struct pqb_socket *socket)
 {
     if (socket->state == PQB_SOCKET_REFUSED && !socket->is_told)
-        pqb_log(PQB_LOG_WARN, "refused a client that could not be told, as it insists on TLS: %s",
+        pqb_log(PQB_LOG_WARN,
+                "refused a client that could not be told, as it insists on TLS or left early: %s",
                 socket->refusal.detail);
     pqb_claim_closed(&socket->own_claim);
     if (socket->previous)

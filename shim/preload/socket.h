@@ -53,7 +53,7 @@ struct pqb_socket {
     struct pqb_connection *connection;
     struct pqb_claim own_claim;
     uint64_t asked_at, deadline; /* of its wait */
-    uint64_t refused_at;
+    uint64_t silent_since;   /* refused, it has heard us or looked first; 0 = it has not looked */
     int was_held;            /* and let in by the keeper */
     struct pqb_bytes held;   /* written by the client, not sent yet */
     struct pqb_bytes answer; /* for the client to read */

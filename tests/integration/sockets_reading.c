@@ -191,6 +191,24 @@ Test(sockets_reading, an_answer_that_is_read_late)
     all_given_back();
 }
 
+/* The same before it has asked for anything. */
+Test(sockets_reading, a_refusal_that_is_looked_for_late)
+{
+    sockets_fill("tcp");
+    struct guest *guest =
+        sockets_start(WORDS("PQBUDGET_WAIT=0"),
+                      "socket tcp connect timeout 20 pause hear startup by write 1000 hear");
+    hear(guest, "ready");
+    uint64_t over = pqb_now() + 1100 * PQB_MS;
+    cr_assert(wait_until(pqb_now() > over));
+    guest_go(guest);
+    hear(guest, "EAGAIN");
+    hear(guest, "53300 end");
+    content(guest);
+    ground_let_go();
+    all_given_back();
+}
+
 /* A blocking read that gives up meanwhile, and comes again. */
 Test(sockets_reading, a_read_that_times_out)
 {
