@@ -11,19 +11,18 @@ room for LIMIT of them and no more, refuses nobody. The bound is the limit; and
 Who is not counted against it (an Excuse; it ends by a time that is fixed when its cause ends, and who is
 still there then counts as everybody does):
 
-- After `reset --force`, backends that were there when it was over: a new ledger knows nothing of them. So it is with who
-  was granted a connection by the old one and had not made it yet, which lasts as long as a process may stand still
+- After `reset --force`, backends that were there when it was over: a new ledger knows nothing of them. So it is with
+  who was granted a connection by the old one and had not made it yet, which lasts as long as a process may stand still
   (LATE): such a backend is not in the new ledger. After OLD all of them are terminated.
-- A reset while /dev/shm is full: no new ledger can be made, and who may (PQBUDGET_FAIL=open) connects without one, until
-  there is room again. These, too, are not in the ledger, and OLD after there is room they are terminated.
+- A reset while /dev/shm is full: no new ledger can be made, and who may (PQBUDGET_FAIL=open) connects without one,
+  until there is room again. These, too, are not in the ledger, and OLD after there is room they are terminated.
 
 Never stuck: who waits, while a slot is free for him and nobody stands still, sees a grant within STUCK.
-Never lost: at rest the ledger's backends are the server's (fleet.rest).
+Never lost: at rest the ledger's backends are the server's (main.py).
 """
 
 import threading
 import time
-import typing
 
 from ledger import LIMIT, RESERVE
 from server import Observer
@@ -169,8 +168,8 @@ class Judge:
         elif not who:
             self.grants = (granted, now, still)
         elif now - since > STUCK:
-            self.journal.find(f"stuck: {server['used']} of {server['limit']} in use, and {sorted(still)} wait, without a"
-                              f" grant to anybody for {now - since:.1f} s")
+            self.journal.find(f"stuck: {server['used']} of {server['limit']} in use, and {sorted(still)} wait, without"
+                              f" a grant to anybody for {now - since:.1f} s")
             self.grants = (granted, now, set())
         else:
             self.grants = (granted, since, still)

@@ -14,9 +14,9 @@ KEY = f"localhost:{PORT}"
 # The limit that the server's max_connections is made for, and one of them for who has nothing.
 LIMIT, RESERVE = 10, 1
 
-# How long the backend of a login counts whose client has gone. It has to outlive the server's own idea of it, which ends
-# when the end of file comes: at once, but in a cut of C seconds after 2 × C + 0.4 (TCP doubles its pauses), or when it
-# is healed.
+# How long the backend of a login counts whose client has gone. It has to outlive the server's own idea of it, which
+# ends when the end of file comes: at once, but in a cut of C seconds after 2 × C + 0.4 (TCP doubles its pauses), or
+# when it is healed (troubles.py).
 DRAIN = 4
 
 NOBODY = {"limit": LIMIT, "used": 0, "waiting": 0, "draining": 0, "granted_total": 0, "paused": False, "claims": [],

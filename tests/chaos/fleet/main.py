@@ -1,4 +1,4 @@
-"""The chaos of a fleet: real clients under the preload, beside a PostgreSQL that has no connection to spare, in trouble.
+"""The chaos of a fleet: real clients in trouble, under the preload, beside a PostgreSQL with no connection to spare.
 
     main.py --duration SECONDS --seed SEED --keep FOLDER        (scripts/chaos starts it)
 
@@ -16,7 +16,7 @@ import time
 
 from journal import Journal
 from judge import Judge
-from ledger import KEY, LIMIT, Ledger
+from ledger import LIMIT, Ledger
 from members import KINDS, Fleet
 from server import DEFAULT_DIR, DIR, Server
 from troubles import Troubles
@@ -100,9 +100,9 @@ class Run:
             self.tick()
 
     def they_agree(self):
-        """Whether the backends of the ledger are those of the server. What drains is in both until it has gone. Who rests
-        does not hear that the server has ended his connection (a restart, a termination, a network's end of it), and holds
-        it until he looks, or ends: in the ledger only, by a process that is there."""
+        """Whether the backends of the ledger are those of the server. What drains is in both until it has gone. Who
+        rests does not hear that the server has ended his connection (a restart, a termination), and holds it until he
+        looks, or ends: in the ledger only, by a process that is there."""
         seen = self.server.backends()
         if seen is None:
             return False
@@ -112,7 +112,8 @@ class Run:
         deaf = {claim["backend_pid"] for claim in claims
                 if claim["state"] == "open" and self.fleet.has(claim["pid"])} - theirs - {None}
         self.now_deaf = len(deaf)
-        self.seen = f"the ledger has the backends {sorted(map(str, ours))}, the server {sorted(theirs)}, deaf {sorted(deaf)}"
+        self.seen = (f"the ledger has the backends {sorted(map(str, ours))}, the server {sorted(theirs)},"
+                     f" ended by the server, and not heard of, {sorted(deaf)}")
         return len(ours) == len(claims) and ours - deaf == theirs
 
     def agree(self, when):
@@ -200,7 +201,7 @@ class Run:
             row(name, count)
         for name, count in self.fleet.counts.items():
             row(f"opened by {name}", count)
-        row("samples", f"{judge.samples} ({judge.samples / seconds:.0f}/s; {judge.unanswered} while no server answered)")
+        row("samples", f"{judge.samples}, {judge.samples / seconds:.0f}/s; no server answered {judge.unanswered} times")
         row("compared at rest", f"{self.compared}; held by who had not heard of its end: {self.deaf}")
         row("most connections", f"{judge.peak} of {LIMIT}; above the bound and excused in {judge.excused} samples")
         failed = 0

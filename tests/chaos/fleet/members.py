@@ -1,4 +1,4 @@
-"""The members of the fleet: programs under the preload, what each is to do, and what it may say."""
+"""The members of the fleet: programs under the preload, started, heard, struck and buried."""
 
 import ctypes
 import glob
@@ -10,132 +10,26 @@ import signal
 import subprocess
 import tempfile
 import time
-import typing
 
+from kinds import KINDS, drawn_steps
 from ledger import BUILD, LIMIT, RESERVE
 from server import DEFAULT_DIR, PORT, ROLE
+from words import EXPECTED, GAVE_WAY, NOTICE, OURS, THEIRS, UNUSABLE
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PLAYERS = os.path.join(HERE, "players")
 LIBRARY = os.path.join(BUILD, "libpqbudget.so")
 CLOCK = os.path.join(BUILD, "chaos", "clock.so")
 MODULES = os.path.abspath("build/clients/node_modules")
-PSQL = os.path.join(
-    subprocess.run(["pg_config", "--bindir"], check=True, capture_output=True, text=True).stdout.strip(), "psql"
-)
 libc = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
 
 # What a member does takes 20 s at most, if nobody troubles it and nothing is to be had.
 HANGS = 90
 
-# Why a connection may fail or be lost here: troubles, in the words of nine drivers. Anything else is strange.
-EXPECTED = re.compile(
-    "|".join([
-        r"server closed the connection", r"terminating connection", r"the database system is", r"connection ?refused",
-        r"ECONNREFUSED", r"network is unreachable", r"ENETUNREACH", r"connection ?reset", r"ECONNRESET", r"broken ?pipe",
-        r"EPIPE", r"caused connection abort", r"ECONNABORTED", r"ConnectionAborted", r"connection terminated",
-        r"connection (was|is|already) closed", r"connection was lost", r"connection is lost", r"ConnectionDoesNotExist",
-        r"no connection to the server", r"connection not open", r"connection to server was lost",
-        r"connection to backend", r"can't reach database server", r"backend died while processing",
-        r"server has closed the connection", r"no such file or directory", r"ENOENT", r"no route to host",
-        r"EHOSTUNREACH", r"not queryable", r"can't get socket", r"network error", r"connection_lost",
-        r"timeout expired",  # a wall clock that jumped: libpq asks it for its connect_timeout, of which PDO sets one
-        r"cannot switch to state",  # asyncpg between the last words of a server and its end
-        r"unpack_from requires a buffer",  # how pg8000 takes an end of file
-    ]),
-    re.IGNORECASE,
-)
-OURS = re.compile(r"pqbudget: \d+ of \d+ connections to \S+ are in use|pqbudget: .*(are|is) reserved|pqbudget: new conn")
-# What libpq prints by itself: the server's last words to an idle client.
-NOTICE = re.compile(r"(FATAL|WARNING|DETAIL|HINT):  ")
-THEIRS = re.compile(r"too many clients already|remaining connection slots")
-UNUSABLE = re.compile(r"the budget cannot be used")
-
-
-class Kind(typing.NamedTuple):
-    name: str
-    weight: int
-    argv: typing.Callable  # of what it is to do
-    forks: bool = True
-    execs: bool = True
-
-
-def player(*argv):
-    return lambda steps: [*argv, *steps]
-
-
-def psql(steps):
-    """It has one connection, and \\c is another in its place."""
-    commands = {"open": ("\\c", "SELECT 'open'"), "ask": ("SELECT pg_sleep({})",), "hold": ("\\! sleep {}",)}
-    words = []
-    for step in steps:
-        what, _, argument = step.partition(":")
-        for command in commands.get(what, ()):
-            words += ["-c", command.format(int(argument or 0) / 1000)]
-    return [PSQL, "-XAtq", *words[2:]]
-
-
-def pgbench(*how):
-    def argv(steps):
-        clients = str(1 + sum(step == "open" for step in steps) % 3)
-        script = os.path.join(PLAYERS, "pgbench.sql")
-        return ["pgbench", "-n", "-c", clients, "-j", clients, "-T", "3", "-f", script, *how]
-
-    return argv
-
-
-def python(driver):
-    return player("/usr/bin/python3", os.path.join(PLAYERS, "player.py"), driver)
-
-
-def node(how):
-    return player("node", os.path.join(PLAYERS, "player.js"), how)
-
-
-def php(how):
-    return player("php", os.path.join(PLAYERS, "player.php"), how)
-
-
-KINDS = [
-    Kind("psql", 4, psql, forks=False, execs=False),
-    Kind("pgbench", 2, pgbench(), forks=False, execs=False),
-    Kind("pgbench -C", 2, pgbench("-C"), forks=False, execs=False),
-    Kind("psycopg2", 3, python("psycopg2")),
-    Kind("psycopg3", 2, python("psycopg3")),
-    Kind("pg8000", 2, python("pg8000")),
-    Kind("asyncpg", 3, python("asyncpg"), forks=False),  # no event loop survives a fork
-    Kind("node pg", 3, node("pg"), execs=False),
-    Kind("node pool", 2, node("pool"), execs=False),
-    Kind("prisma", 1, node("prisma"), execs=False),
-    Kind("php pdo", 2, php("pdo")),
-    Kind("php pgsql", 2, php("pgsql")),
-    Kind("ruby", 3, player("ruby", os.path.join(PLAYERS, "player.rb"))),
-]
-
-
-def steps(draw, kind):
-    """What a member does, as player.py has it."""
-    some = []
-    for _ in range(draw.choice([1, 1, 2, 2, 3])):
-        some.append("open")
-        for _ in range(draw.randint(1, 3)):
-            some.append(draw.choice([f"ask:{draw.randint(1, 300)}", f"ask:{draw.randint(1, 10)}",
-                                     f"hold:{draw.randint(1, 1200)}"]))
-        if draw.random() < 0.4:
-            some.append("close")
-    if kind.forks and draw.random() < 0.25:
-        some.insert(draw.randint(1, len(some)), "fork")
-    if kind.execs and draw.random() < 0.15:
-        some.insert(draw.randint(1, len(some)), "exec")
-    if draw.random() < 0.5:
-        some += ["close"] * 3
-    return some
-
 
 class Member:
     def __init__(self, number, kind, argv, environment):
-        self.number, self.kind = number, kind
+        self.kind = kind
+        self.yields = "PQBUDGET_YIELD" in environment
         self.buffer, self.ended = b"", False
         self.said = []
         self.errors = tempfile.TemporaryFile()
@@ -223,7 +117,7 @@ class Fleet:
         """One more, if there is room for it."""
         if len(self.members) < self.size:
             kind = self.draw.choices(KINDS, [kind.weight for kind in KINDS])[0]
-            self.start(kind, steps(self.draw, kind))
+            self.start(kind, drawn_steps(self.draw, kind))
 
     # ---- hearing ----
 
@@ -270,7 +164,7 @@ class Fleet:
             self.tally["refused by the server"] += 1
         else:
             self.tally["failed to connect" if word == "failed" else "connections lost"] += 1
-            if not EXPECTED.search(text):
+            if not EXPECTED.search(text) or (GAVE_WAY.search(text) and not member.yields):
                 self.journal.find(f"strange: {member.story}: {word} {text}")
 
     def weigh_unusable(self, member, text):

@@ -190,8 +190,8 @@ class Troubles:
         return f"for {seconds:.2f} s"
 
     def heal(self):
-        """A reset that is sent while the network is cut is lost for good, and whoever was to hear of it waits for ever, or
-        for keepalive's two hours: with pqbudget or without. Here he hears of it now."""
+        """A reset that is sent while the network is cut is lost for good, and whoever was to hear of it waits for ever,
+        or for keepalive's two hours: with pqbudget or without. Here he hears of it now."""
         told = subprocess.run(["ss", "-Htan"], capture_output=True, text=True).stdout.splitlines()
         sockets = {(local, peer): state for state, _, _, local, peer, *_ in map(str.split, told)}
         for (local, peer), state in sockets.items():
