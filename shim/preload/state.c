@@ -2,7 +2,9 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #define PATIENCE 5 /* seconds */
 
@@ -16,17 +18,18 @@ static pthread_mutex_t mutexes[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_IN
 static _Atomic int has_fork_handlers;
 static __thread int is_forking[2] __attribute__((tls_model("initial-exec")));
 
-/* Second by second: one of them is over at once when the clock is put forward, or when the process
- * goes on that was stopped. */
+/* Second by second: one of them is over at once when the process goes on that was stopped. Not by
+ * the wall clock, which somebody may set; and by the kernel's word, since another preload
+ * (libfaketime) may answer for libc, and the kernel does not go by that. */
 static int take(unsigned which)
 {
     struct timespec until;
     if (!pthread_mutex_trylock(&mutexes[which]))
         return 1;
     for (unsigned seconds = 0; seconds < PATIENCE; seconds++) {
-        clock_gettime(CLOCK_REALTIME, &until);
+        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &until);
         until.tv_sec++;
-        if (!pthread_mutex_timedlock(&mutexes[which], &until))
+        if (!pthread_mutex_clocklock(&mutexes[which], CLOCK_MONOTONIC, &until))
             return 1;
     }
     return 0;

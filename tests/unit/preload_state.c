@@ -5,7 +5,21 @@
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+/* The wall clock of this program, and of what it is linked with: a test can set it. */
+static _Atomic int wall_ahead;
+
+int clock_gettime(clockid_t id, struct timespec *now)
+{
+    if (syscall(SYS_clock_gettime, id, now))
+        return -1;
+    if (id == CLOCK_REALTIME)
+        now->tv_sec += atomic_load(&wall_ahead);
+    return 0;
+}
 
 TestSuite(preload_state, .timeout = 120);
 
@@ -56,7 +70,7 @@ static void *count_up(void *unused)
     return unused;
 }
 
-Test(preload_state, one_thread_at_a_time)
+static void count_together(void)
 {
     pthread_t thread[4];
     void *bad = NULL;
@@ -67,6 +81,18 @@ Test(preload_state, one_thread_at_a_time)
         cr_assert_null(bad);
     }
     cr_assert_eq(shared_count, 80000);
+}
+
+Test(preload_state, one_thread_at_a_time)
+{
+    count_together();
+}
+
+/* As libfaketime has it, or somebody who sets the clock just then. */
+Test(preload_state, the_wall_clock_ends_no_wait)
+{
+    atomic_store(&wall_ahead, -86400);
+    count_together();
 }
 
 /* A handler that interrupted here could come back for the lock, or leave with it by a longjmp. */
