@@ -68,13 +68,13 @@ class Run:
             self.hear_of_orphans()
 
     def hear_of_orphans(self):
-        """Deaths of which no parent tells."""
+        """Deaths of which no parent tells. The server ends its processes by SIGQUIT and SIGTERM; what a member had started
+        (Python's ctypes: ldconfig) dies of SIGPIPE when it tells one who was killed."""
         if self.is_island:
             with open(os.environ["PQB_ISLAND"], encoding="ascii") as file:
                 deaths = file.read().splitlines()
             for death in deaths[self.orphans :]:
-                # pg_ctl's postmaster and its children are the island's; the server ends them by SIGQUIT and SIGTERM.
-                if death.split()[1] not in ("SIGQUIT", "SIGTERM"):
+                if death.split()[1] not in ("SIGQUIT", "SIGTERM", "SIGPIPE"):
                     self.journal.find(f"crash: an orphan died: {death}")
             self.orphans = len(deaths)
 
