@@ -68,8 +68,8 @@ class Run:
             self.hear_of_orphans()
 
     def hear_of_orphans(self):
-        """Deaths of which no parent tells. The server ends its processes by SIGQUIT and SIGTERM; what a member had started
-        (Python's ctypes: ldconfig) dies of SIGPIPE when it tells one who was killed."""
+        """Deaths of which no parent tells. The server ends its processes by SIGQUIT and SIGTERM; what a member had
+        started (Python's ctypes: ldconfig) dies of SIGPIPE when it tells one who was killed."""
         if self.is_island:
             with open(os.environ["PQB_ISLAND"], encoding="ascii") as file:
                 deaths = file.read().splitlines()
