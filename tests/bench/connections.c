@@ -154,7 +154,7 @@ static void measure_road(enum road road, const char *name, unsigned slack,
     static struct contest contest[MEASURE_KINDS];
     static struct crew direct;
     struct series speed = {0};
-    unsigned rounds = measure_is_quick() ? 2 : 4, connections = measure_is_quick() ? 150 : 800;
+    unsigned rounds = measure_is_quick() ? 2 : 3, connections = measure_is_quick() ? 150 : 800;
     char what[160];
     crew_make(&direct, NULL, roomy->conninfo[road], LIMIT);
     for (unsigned kind = 0; kind < MEASURE_KINDS; kind++)

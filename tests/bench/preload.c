@@ -105,7 +105,7 @@ static void measure_pool(char *node, char *script)
                                             .times = 200,
                                             .warm_up = measure_is_quick() ? 1500 : 5000,
                                             .figures = 2,
-                                            .rounds = measure_is_quick() ? 15 : 60});
+                                            .rounds = measure_is_quick() ? 15 : 30});
     char what[160];
     snprintf(what, sizeof what, "node-postgres, a pool of 5, `SELECT` by key%s", followed());
     pair_show(&pair[0], what, "/s");

@@ -19,7 +19,7 @@ from ways import DIRECT, OURS, TRANSACTION, WAYS, YIELDING
 PGBENCH = sys.argv[1]
 # Seconds of a round. A backend's first query is slow, and PgBouncer's are old: the more of them, the longer.
 ROUND_S = {1: 0.12, 8: 0.25, 50: 0.6} if QUICK else {1: 0.2, 8: 0.5, 50: 1.5}
-ROUNDS = {1: 2, 8: 2, 50: 2} if QUICK else {1: 25, 8: 20, 50: 8}
+ROUNDS = {1: 2, 8: 2, 50: 2} if QUICK else {1: 14, 8: 10, 50: 4}
 OFTEN = 4 # times as many, where a bar hangs on a hundredth
 BLOCKS = 2 if QUICK else 10 # of rounds: over so many together the processor's time is precise
 LOGS = os.path.join(os.environ["PQB_BENCH_DIR"], "log")

@@ -12,7 +12,7 @@ from ways import DIRECT, OURS, SESSION, TRANSACTION, WAYS
 
 STORM = os.path.join(ways.BUILT, "bench", "storm")
 COUNT, LIMIT = 1000, 20
-ROUNDS = 1 if QUICK else 7
+ROUNDS = 1 if QUICK else 4
 
 
 def storm(way, host, port, database, at_once=COUNT):
