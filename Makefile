@@ -201,20 +201,37 @@ $(patsubst %,build/%/helpers32,$(filter-out release,$(FLAVOURS))): | $(HELPERS32
 	@mkdir -p $(@D)
 	$(Q)ln -sfn ../release/helpers32 $@
 
-# The ledger and the connection strings under another C library, in programs that are linked with them.
-MUSL_SRC := $(LEDGER_SRC) $(CONNINFO_SRC) tests/support/support.c tests/support/draw.c
-MUSL_PROGRAMS := build/musl/helpers/race build/musl/helpers/client
+# Under another C library: the preload, a program that its loader loads, and programs that are linked with the ledger.
+MUSL_SRC := $(PIC_SRC) $(SOCKETS_SRC) $(SUPPORT_SRC) tests/helpers/race.c tests/helpers/client.c
+MUSL_STATIC := build/musl/helpers/race build/musl/helpers/client
+MUSL_TESTS := $(MUSL_STATIC) build/musl/helpers/sockets build/musl/libpqbudget.so
+# It declares less of what is hooked, and its macros mix signs.
+MUSL_COMPILE := musl-gcc -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu $(PQB_CPPFLAGS) \
+	$(PQB_CFLAGS) -Wno-missing-prototypes -Wno-sign-conversion $(CFLAGS_release) -MMD -MP
+$(PIC_SRC:%.c=build/musl/obj/%.o): MUSL_EXTRA = -fPIC -fvisibility=hidden
+$(SOCKETS_SRC:%.c=build/musl/obj/%.o): MUSL_EXTRA = -include tests/musl/lacking.h
 build/musl/obj/%.o: %.c build/release/flags | deps-musl
 	@mkdir -p $(@D)
 	$(call say,MUSL,$<)
-	$(Q)musl-gcc -idirafter /usr/include -idirafter /usr/include/$(shell uname -m)-linux-gnu $(PQB_CPPFLAGS) $(PQB_CFLAGS) \
-		$(CFLAGS_release) -MMD -MP -c -o $@ $<
-$(MUSL_PROGRAMS): build/musl/%: build/musl/obj/tests/%.o $(MUSL_SRC:%.c=build/musl/obj/%.o)
+	$(Q)$(MUSL_COMPILE) $(MUSL_EXTRA) -c -o $@ $<
+build/musl/obj/%.o: %.S | deps-musl
+	@mkdir -p $(@D)
+	$(call say,MUSL,$<)
+	$(Q)musl-gcc -c -o $@ $<
+$(MUSL_STATIC): build/musl/%: build/musl/obj/tests/%.o \
+		$(patsubst %.c,build/musl/obj/%.o,$(LEDGER_SRC) $(CONNINFO_SRC) tests/support/support.c tests/support/draw.c)
+$(MUSL_STATIC): MUSL_LINK = -static
+build/musl/helpers/sockets: $(patsubst %.c,build/musl/obj/%.o,$(SOCKETS_SRC) tests/support/stage.c)
+build/musl/libpqbudget.so: $(PIC_SRC:%.c=build/musl/obj/%.o) $(PRELOAD_ASM:%.S=build/musl/obj/%.o) \
+		shim/preload/exports.map
+build/musl/libpqbudget.so: MUSL_LINK = -shared -Wl,-z,defs -Wl,-soname,libpqbudget.so \
+	-Wl,--version-script=shim/preload/exports.map
+$(MUSL_TESTS): build/release/sources
 	@mkdir -p $(@D)
 	$(call say,LINK,$@)
-	$(Q)musl-gcc -static -o $@ $^
+	$(Q)musl-gcc $(PQB_LDFLAGS) $(MUSL_LINK) -o $@ $(filter %.o,$^)
 
--include $(patsubst %.c,build/musl/obj/%.d,$(MUSL_SRC) tests/helpers/race.c tests/helpers/client.c)
+-include $(MUSL_SRC:%.c=build/musl/obj/%.d)
 -include $(foreach f,$(FLAVOURS),$(ALL_SRC:%.c=build/$(f)/obj/%.d)) $(ALL_SRC:%.c=build/release/obj32/%.d)
 
 # Every target with every source of what it looks at, at once: the flags have nothing in common with the others'.
@@ -261,7 +278,7 @@ check-tsan: $(tsan_ALL) $(tsan_HELPERS) build/tsan/chaos/threads | deps-check ##
 coverage: $(filter-out build/coverage/chaos/%,$(coverage_TESTS)) $(release_ALL) build/debug/libpqbudget.so | deps-check deps-coverage ## Lines of shim/ that the tests run, in a table
 	@scripts/coverage
 
-check-musl: $(MUSL_PROGRAMS) $(release_ALL) build/release/helpers/client ## The ledger under musl, alone and shared with programs under glibc
+check-musl: $(MUSL_TESTS) $(release_ALL) $(release_INTEGRATION) $(addprefix build/release/helpers/,client sockets) ## Ledger and preload under musl, alone and shared with programs under glibc
 	@tests/musl/run
 
 check-valgrind: $(release_ALL) build/release/helpers/doors build/release/helpers/sockets | deps-check ## Programs under the preload under memcheck

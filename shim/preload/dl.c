@@ -26,6 +26,12 @@ void *pqb_dl_find_dlsym(void);
 int pqb_dl_mode(int mode);
 void *pqb_dl_answer(void *handle, const char *name);
 
+#ifndef __GLIBC__
+/* musl has no versions. The stubs are left out there, so that any dlsym is the real one. */
+#define dlvsym(handle, name, version) dlsym(handle, name)
+#define RTLD_DEEPBIND 0
+#endif
+
 /* By its version, since dlsym is what is being looked for: 2.34 moved it into libc, before that it
  * had the version of the port. Not found, it would allocate for dlerror(), inside a preloaded
  * malloc's own start perhaps; so the one that is there comes first. */
@@ -112,6 +118,7 @@ static void measure(const ElfW(Phdr) * part, unsigned parts, uintptr_t bias,
     }
 }
 
+#ifdef __GLIBC__
 int pqb_dl_object(const void *address, struct pqb_object *object)
 {
     Dl_info info;
@@ -126,6 +133,16 @@ int pqb_dl_object(const void *address, struct pqb_object *object)
     snprintf(object->path, sizeof object->path, "%s", map->l_name);
     return 1;
 }
+#else
+/* There a forked child may walk the list, and a caller is looked for once. */
+int pqb_dl_object(const void *address, struct pqb_object *object)
+{
+    for (unsigned number = 0; pqb_dl_object_number(number, object); number++)
+        if ((uintptr_t)address >= object->start && (uintptr_t)address < object->end)
+            return 1;
+    return 0;
+}
+#endif
 
 struct search {
     unsigned number;

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
+#include <unistd.h>
 
 #define EXPORTED __attribute__((visibility("default")))
 
@@ -134,7 +135,7 @@ EXPORTED ssize_t sendmsg(int fd, const struct msghdr *message, int flags)
                                                     : libc_sendmsg(fd, message, flags);
 }
 
-EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, int flags)
+EXPORTED int sendmmsg(int fd, struct mmsghdr *message, unsigned messages, pqb_sendmmsg_flags flags)
 {
     if (!WATCHED(fd, PQB_WATCH_WRITES) || !message)
         return libc_sendmmsg(fd, message, messages, flags);

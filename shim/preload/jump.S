@@ -7,7 +7,13 @@
  *     dlsym(handle, name):  name begins with "PQ", and handle is neither RTLD_DEFAULT (0) nor
  *                           RTLD_NEXT (-1) → return pqb_dl_answer(handle, name) if there is one;
  *                           jump on
+ *
+ * glibc's alone: without dlvsym nothing finds what is behind them.
  */
+#include <features.h>
+
+#ifdef __GLIBC__
+
 #define RTLD_DEEPBIND 8
 
     .text
@@ -156,5 +162,7 @@ dlsym:
 #else
 #error "the hooks of dlopen and dlsym are written for x86-64 and aarch64"
 #endif
+
+#endif /* __GLIBC__ */
 
     .section .note.GNU-stack, "", %progbits

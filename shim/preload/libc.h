@@ -13,6 +13,12 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#ifdef __GLIBC__
+typedef int pqb_sendmmsg_flags;
+#else
+typedef unsigned pqb_sendmmsg_flags; /* musl's */
+#endif
+
 #define PQB_LIBC_WRITERS(X)                                                                        \
     X(ssize_t, write, (int fd, const void *from, size_t size), (fd, from, size))                   \
     X(ssize_t, writev, (int fd, const struct iovec *part, int parts), (fd, part, parts))           \
@@ -22,7 +28,8 @@
        socklen_t length),                                                                          \
       (fd, from, size, flags, to, length))                                                         \
     X(ssize_t, sendmsg, (int fd, const struct msghdr *message, int flags), (fd, message, flags))   \
-    X(int, sendmmsg, (int fd, struct mmsghdr *message, unsigned messages, int flags),              \
+    X(int, sendmmsg,                                                                               \
+      (int fd, struct mmsghdr *message, unsigned messages, pqb_sendmmsg_flags flags),              \
       (fd, message, messages, flags))
 
 #define PQB_LIBC_READERS(X)                                                                        \

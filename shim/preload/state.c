@@ -18,6 +18,13 @@ static pthread_mutex_t mutexes[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_IN
 static _Atomic int has_fork_handlers;
 static __thread int is_forking[2] __attribute__((tls_model("initial-exec")));
 
+#ifdef __GLIBC__
+#define CLOCK CLOCK_MONOTONIC
+#else
+#define CLOCK CLOCK_REALTIME /* musl knows no other here */
+#define pthread_mutex_clocklock(mutex, clock, until) pthread_mutex_timedlock(mutex, until)
+#endif
+
 /* Second by second: one of them is over at once when the process goes on that was stopped. Not by
  * the wall clock, which somebody may set; and by the kernel's word, since another preload
  * (libfaketime) may answer for libc, and the kernel does not go by that. */
@@ -27,9 +34,9 @@ static int take(unsigned which)
     if (!pthread_mutex_trylock(&mutexes[which]))
         return 1;
     for (unsigned seconds = 0; seconds < PATIENCE; seconds++) {
-        syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &until);
+        syscall(SYS_clock_gettime, CLOCK, &until);
         until.tv_sec++;
-        if (!pthread_mutex_clocklock(&mutexes[which], CLOCK_MONOTONIC, &until))
+        if (!pthread_mutex_clocklock(&mutexes[which], CLOCK, &until))
             return 1;
     }
     return 0;

@@ -233,7 +233,7 @@ static void spawn(void)
     if (!child) {
         for (int fd = 3; fd < 100; fd++)
             close(fd);
-        execl("/bin/true", "true", (char *)NULL);
+        execl("/proc/self/exe", "sockets", (char *)NULL); /* with no step: it ends */
         _exit(127);
     }
     wait_child();
