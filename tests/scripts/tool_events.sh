@@ -47,7 +47,7 @@ assert events[0]["limit"] == 2, "limit"
 assert [e["app"] for e in events] == ["", "web", "web", "now", "now", "soon", "soon", "", "", "late", "web", "web",
     "late"], "applications"
 assert [e["pid"] for e in events][1:3] == [holder] * 2 and events[-1]["pid"] == late, "pids"
-assert events[6]["wait_s"] >= 0.05 and events[-1]["wait_s"] > 0, "waits"
+assert events[6]["wait_s"] > 0 and events[-1]["wait_s"] > 0, "waits"
 ' "$temp/out" "${pids[0]}" "${pids[1]}" "$server" 2>"$temp/err" || fail "$(tail -n 1 "$temp/err"): $(cat "$temp/out")"
 
 # For people.
