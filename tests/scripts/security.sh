@@ -1,7 +1,5 @@
 #!/usr/bin/env bash
 # What somebody who comes first can put in a ledger's way in /dev/shm; and what of others' names and secrets it shows.
-# shellcheck source=tests/scripts/common
-. "$(dirname "$0")/common"
 # shellcheck source=tests/scripts/security_common
 . "$(dirname "$0")/security_common"
 

@@ -1,11 +1,9 @@
 #!/usr/bin/env bash
 # What another user of the same machine can do to a ledger, and what he can't: one in /dev/shm, and a member of a group
 # that shares one.
-# shellcheck source=tests/scripts/common
-. "$(dirname "$0")/common"
-[ "$(id -u)" = 0 ] || skip "only root can be another user"
 # shellcheck source=tests/scripts/security_common
 . "$(dirname "$0")/security_common"
+[ "$(id -u)" = 0 ] || skip "only root can be another user"
 
 group=$(id -gn nobody)
 as_nobody() { setpriv --reuid nobody --regid "$group" --clear-groups --pdeathsig KILL "$@"; }
