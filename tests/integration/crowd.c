@@ -1,7 +1,6 @@
 /* Many at once, many after each other, and descriptors that go behind our back. */
 #include "ground.h"
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -138,17 +137,12 @@ Test(crowd, ten_thousand_refusals_leave_nothing)
 /* Somebody who hangs up at once is all that the fake libpq needs. */
 static int answer(pid_t *child)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(listener, (void *)&address, size), 0);
-    cr_assert_eq(listen(listener, 100), 0);
-    cr_assert_eq(getsockname(listener, (void *)&address, &size), 0);
+    int port, listener = ground_listener(0, &port);
     *child = support_fork();
     while (!*child)
         close(accept(listener, NULL, NULL));
     close(listener);
-    return ntohs(address.sin_port);
+    return port;
 }
 
 Test(crowd, ten_thousand_connections_leave_nothing)

@@ -1,9 +1,11 @@
 #include "ground.h"
 
+#include <arpa/inet.h>
 #include <libpq-fe.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -55,6 +57,18 @@ const char *ground_port(void)
 const char *ground_folder(void)
 {
     return getenv("PQB_POSTGRES_DIR");
+}
+
+int ground_listener(int flags, int *port)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t length = sizeof address;
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+    if (bind(listener, (struct sockaddr *)&address, length) || listen(listener, 100) ||
+        getsockname(listener, (struct sockaddr *)&address, &length))
+        cr_assert_fail("no port to be had");
+    *port = ntohs(address.sin_port);
+    return listener;
 }
 
 const char *ground_text(const char *format, ...)

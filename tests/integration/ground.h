@@ -24,6 +24,10 @@ const char *ground_ledger_path(void);
 const char *ground_port(void);
 const char *ground_folder(void);
 
+/* Another place to connect to: a socket that listens on the loopback, made with these SOCK_…, and
+ * its port. */
+int ground_listener(int flags, int *port);
+
 /* A text in one of a few buffers, for strings that are put together. */
 const char *ground_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 

@@ -1,7 +1,6 @@
 /* A full server: the words of a refusal, and waiting instead. */
 #include "ground.h"
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -120,13 +119,7 @@ Test(refusing, a_list_of_hosts)
 /* Nothing leaves for the server: here is one that would hear it. */
 Test(refusing, no_packet_leaves)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    cr_assert_eq(bind(listener, (void *)&address, size), 0);
-    cr_assert_eq(listen(listener, 5), 0);
-    cr_assert_eq(getsockname(listener, (void *)&address, &size), 0);
-    int port = ntohs(address.sin_port);
+    int port, listener = ground_listener(SOCK_NONBLOCK, &port);
     ground_hold(ground_text("localhost:%d", port), 1, 1, "web");
     const char *conninfo = ground_text("host=127.0.0.1 port=%d", port);
     struct guest *guest = guest_doors(WORDS(NOW), "connectdb", conninfo, "start", conninfo, "poll",

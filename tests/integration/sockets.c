@@ -2,7 +2,6 @@
 
 #include "conninfo/server.h"
 
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -54,13 +53,8 @@ static void echo_on(int listener)
 
 struct echo sockets_echo(void)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listener, (struct sockaddr *)&address, length) || listen(listener, 16) ||
-        getsockname(listener, (struct sockaddr *)&address, &length))
-        cr_assert_fail("no port to be had");
-    struct echo echo = {.port = ntohs(address.sin_port)};
+    struct echo echo;
+    int listener = ground_listener(0, &echo.port);
     echo.pid = support_fork();
     if (!echo.pid)
         echo_on(listener);

@@ -2,7 +2,6 @@
  * becomes of the name it says then. */
 #include "sockets.h"
 
-#include <netinet/in.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -52,12 +51,7 @@ static void answer(int fd, char to_ssl)
  */
 static int server_of(char to_ssl)
 {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t length = sizeof address;
-    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(listener, (struct sockaddr *)&address, length) || listen(listener, 16) ||
-        getsockname(listener, (struct sockaddr *)&address, &length))
-        cr_assert_fail("no port to be had");
+    int port, listener = ground_listener(0, &port);
     if (!support_fork())
         for (;;) {
             int fd = accept(listener, NULL, NULL);
@@ -66,7 +60,7 @@ static int server_of(char to_ssl)
             close(fd);
         }
     close(listener);
-    return ntohs(address.sin_port);
+    return port;
 }
 
 /* ---- asked, and declined ---- */

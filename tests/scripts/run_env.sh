@@ -89,8 +89,8 @@ for shell in "${shells[@]}"; do
     gives 0 "$DATABASE_URL&application_name=printenv" -q -n 1 --prisma printenv DATABASE_URL
     npm_package_name=@my/shop gives 0 "$DATABASE_URL&application_name=%40my%2Fshop" \
         -q -n 1 --prisma printenv DATABASE_URL
-    mkdir -p "$temp/work/my shop"
-    (cd "$temp/work/my shop" && wrapper=$source \
+    mkdir -p "$temp/place/my shop"
+    (cd "$temp/place/my shop" && wrapper=$source \
         gives 0 "$DATABASE_URL&application_name=my%20shop" -q -n 1 --prisma sh -c 'echo "$DATABASE_URL"') || exit 1
     unset DATABASE_URL
     # From a file, and named by the option.

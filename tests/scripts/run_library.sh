@@ -99,10 +99,10 @@ sys.stdout.buffer.write(data)' "$library" ;;
     for odd in "with blank" "it's" 'quo"te' 'a:b' 'a$LIB' 'a*b' 'ü' $'new\nline' '-dash'; do
         install_into "$temp/odd/$odd"
         expect "mapped in '$odd'" 1 "$(maps)"
-        mkdir -p "$temp/odd/$odd/work"
-        cp /bin/echo "$temp/odd/$odd/work/e $odd"
-        (cd "$temp/odd/$odd/work" && gives 0 "x  y" -q "./e $odd" "x  y") || exit 1
-        ln -sfn "$temp/odd/$odd/work" "$temp/path"
+        mkdir -p "$temp/odd/$odd/place"
+        cp /bin/echo "$temp/odd/$odd/place/e $odd"
+        (cd "$temp/odd/$odd/place" && gives 0 "x  y" -q "./e $odd" "x  y") || exit 1
+        ln -sfn "$temp/odd/$odd/place" "$temp/path"
         PATH=$temp/path:$PATH gives 0 z -q "e $odd" z
         rm -rf "$temp/odd"
     done
