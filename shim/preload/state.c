@@ -18,10 +18,10 @@ static pthread_mutex_t mutexes[2] = {PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_IN
 static _Atomic int has_fork_handlers;
 static __thread int is_forking[2] __attribute__((tls_model("initial-exec")));
 
-#ifdef __GLIBC__
+#if defined __GLIBC__ && !defined __SANITIZE_THREAD__
 #define CLOCK CLOCK_MONOTONIC
 #else
-#define CLOCK CLOCK_REALTIME /* musl knows no other here */
+#define CLOCK CLOCK_REALTIME /* musl knows no other here, nor does gcc's thread sanitizer */
 #define pthread_mutex_clocklock(mutex, clock, until) pthread_mutex_timedlock(mutex, until)
 #endif
 
