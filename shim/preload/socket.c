@@ -87,9 +87,9 @@ static void end_flow(struct pqb_flow *flow)
 
 void pqb_socket_free(struct pqb_socket *socket)
 {
-    if (socket->state == PQB_SOCKET_REFUSED && !socket->is_told)
-        pqb_log(PQB_LOG_WARN,
-                "refused a client that could not be told, as it insists on TLS or left early: %s",
+    /* It has looked for an answer, and went. Who left before gave up by himself. */
+    if (socket->state == PQB_SOCKET_REFUSED && !socket->is_told && socket->silent_since)
+        pqb_log(PQB_LOG_WARN, "refused a client that could not be told, as it insists on TLS: %s",
                 socket->refusal.detail);
     pqb_claim_closed(&socket->own_claim);
     if (socket->previous)
