@@ -81,11 +81,13 @@ uint64_t pqb_backend_start(int32_t pid)
     return seen ? facts.start : 0;
 }
 
-/* Clock ticks since the machine was started, as /proc has them. */
+/* Clock ticks since the machine was started, as /proc has them: by the kernel's word, as another
+ * preload (libfaketime) may answer for libc. One that is behind would make every backend a later
+ * one. */
 static uint64_t ticks(void)
 {
-    struct timespec since;
-    clock_gettime(CLOCK_BOOTTIME, &since);
+    struct timespec since = {0};
+    syscall(SYS_clock_gettime, CLOCK_BOOTTIME, &since);
     uint64_t rate = (uint64_t)sysconf(_SC_CLK_TCK);
     return (uint64_t)since.tv_sec * rate + (uint64_t)since.tv_nsec * rate / PQB_SECOND;
 }
