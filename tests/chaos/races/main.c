@@ -166,8 +166,7 @@ static uint64_t tally(enum tally what)
     return atomic_load(&board->tally[what]);
 }
 
-/* A run in which one side always wins proves nothing. Which of them does mostly is the machine's.
- */
+/* A run in which one side always wins proves nothing. Which one mostly does is the machine's. */
 static int each_has_won(void)
 {
     return tally(RACES_RAN) >= wanted / 20 && tally(RACES_ENDED) >= wanted / 20;
