@@ -5,7 +5,6 @@
 
 #include "ledger/books.h"
 
-#define PQB_HOT 4                   /* so many of a queue tick every 10 ms, the rest every second */
 #define PQB_TAKE_BACK 1000000000ull /* ns that a grant may lie while others wait */
 
 /* What keeps a waiter from being granted now. */

@@ -128,31 +128,59 @@ static void ask(struct pqb_region *region, struct pqb_diag *diag, unsigned asks,
     atomic_store(&header->ask_cursor, group);
 }
 
+/* Those of a group whose owner's death somebody feels. Who waits behind the first few is not in the
+ * way yet, and with a thousand of them there would be time for little else. */
+static uint64_t pressing(const struct pqb_layout *map, unsigned group)
+{
+    uint64_t found = 0, claims = atomic_load(&map->header.busy[group]);
+    for (; claims; claims &= claims - 1) {
+        const struct pqb_claim_row *claim =
+            &map->claim[group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims)];
+        if (pqb_ctl_state(atomic_load(&claim->ctl)) != PQB_CLAIM_WAITING ||
+            atomic_load(&claim->hot))
+            found |= claims & -claims;
+    }
+    return found;
+}
+
+/* Looks at up to so many claims: in a tick at all of one group, each time another one, and at those
+ * that are pressing of the others. */
+static void probe(struct pqb_region *region, struct pqb_diag *diag, unsigned probes, int is_tick,
+                  uint64_t now)
+{
+    struct pqb_header *header = &region->map->header;
+    unsigned group = atomic_load(&header->reap_cursor) % PQB_GROUPS, looked = 0, turn = PQB_NIL, i;
+    for (i = 0; i < PQB_GROUPS && looked < probes; i++, group = (group + 1) % PQB_GROUPS) {
+        uint64_t claims = is_tick && turn != PQB_NIL ? pressing(region->map, group)
+                                                     : atomic_load(&header->busy[group]);
+        int fd;
+        if (claims && turn == PQB_NIL)
+            turn = group;
+        if (!claims || pqb_life_probe_open(&region->life, group, &fd))
+            continue;
+        for (; claims; claims &= claims - 1, looked++)
+            look_at(region, diag, fd, group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims),
+                    now);
+        pqb_close(fd);
+    }
+    int is_round = is_tick && i == PQB_GROUPS && turn != PQB_NIL;
+    atomic_store(&header->reap_cursor, is_round ? turn + 1 : group);
+}
+
 /* `server`: whose sockets are asked after, at most `asks` and the rest of a group; PQB_NIL = all.
  */
 static void look(struct pqb_region *region, unsigned probes, unsigned asks, unsigned server,
-                 int may_rest)
+                 int is_tick)
 {
     struct pqb_header *header = &region->map->header;
     uint64_t now = pqb_now(), stored = atomic_load(&header->reaper_until), until = stored & ~RESTS;
     struct pqb_diag diag = {0};
     /* A time far ahead is left over from another boot, or damage. */
-    if (now < until && until - now <= LOOK_AT_MOST && (may_rest || !(stored & RESTS)))
+    if (now < until && until - now <= LOOK_AT_MOST && (is_tick || !(stored & RESTS)))
         return;
     if (!atomic_compare_exchange_strong(&header->reaper_until, &stored, now + LOOK_AT_MOST))
         return;
-    unsigned group = atomic_load(&header->reap_cursor) % PQB_GROUPS, looked = 0;
-    for (unsigned i = 0; i < PQB_GROUPS && looked < probes; i++, group = (group + 1) % PQB_GROUPS) {
-        uint64_t claims = atomic_load(&header->busy[group]);
-        int probe;
-        if (!claims || pqb_life_probe_open(&region->life, group, &probe))
-            continue;
-        for (; claims; claims &= claims - 1, looked++)
-            look_at(region, &diag, probe,
-                    group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims), now);
-        pqb_close(probe);
-    }
-    atomic_store(&header->reap_cursor, group);
+    probe(region, &diag, probes, is_tick, now);
     ask(region, &diag, asks, server, now);
     pqb_diag_close(&diag);
     rest(header, now);

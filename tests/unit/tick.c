@@ -338,6 +338,41 @@ Test(tick, looks_at_all_in_turn_however_few_at_a_time)
     cr_assert_gt(looks, 1);
 }
 
+/* A tick as it is after a rest. Returns how many claims there are then. */
+static unsigned tick_and_count(void)
+{
+    unsigned count = 0;
+    atomic_store(&header()->reaper_until, 0);
+    cr_assert_eq(pqb_tick(region(), 0, NULL), PQB_OK);
+    for (unsigned i = 0; i < PQB_CLAIMS; i++)
+        count += (atomic_load(&region()->map->claim[i].ctl) & PQB_CTL_STATE) != PQB_CLAIM_FREE;
+    return count;
+}
+
+Test(tick, comes_to_those_who_wait_further_back_in_turn)
+{
+    enum { MANY = 4 * PQB_GROUP_CLAIMS };
+    struct pqb_claim held;
+    cr_assert_eq(support_hold(&ledger, &request, 0, &held), PQB_OK);
+    pid_t child = support_fork();
+    if (!child) {
+        for (int i = 0; i < MANY; i++)
+            submit(&belled);
+        kill(getpid(), SIGKILL);
+    }
+    support_reap(child);
+    unsigned left = tick_and_count(), before, ticks = 1;
+    cr_assert_gt(left, 1);
+    cr_assert_leq(left, 1 + MANY - PQB_HOT, "the first ones are looked at at once");
+    do {
+        before = left;
+        left = tick_and_count();
+        cr_assert_lt(left, before, "%u are left after %u ticks", left, ticks);
+    } while (left > 1 && ticks++ < MANY / PQB_GROUP_CLAIMS + 4);
+    cr_assert_eq(left, 1, "%u are left after %u ticks", left, ticks);
+    pqb_claim_give(&held, PQB_END_CLOSED);
+}
+
 static int looked_dead(void)
 {
     struct pqb_layout *map = region()->map;
