@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <link.h>
 #include <stdatomic.h>
-#include <stdio.h>
 #include <string.h>
 
 /* Ends of our own object, made by the linker. */
@@ -104,6 +103,13 @@ int pqb_dl_is_ours(const void *address)
 
 /* ---- what is loaded ---- */
 
+static void name_object(struct pqb_object *object, const char *path)
+{
+    size_t length = strnlen(path, sizeof object->path - 1);
+    memcpy(object->path, path, length);
+    object->path[length] = 0;
+}
+
 static void measure(const ElfW(Phdr) * part, unsigned parts, uintptr_t bias,
                     struct pqb_object *object)
 {
@@ -119,18 +125,34 @@ static void measure(const ElfW(Phdr) * part, unsigned parts, uintptr_t bias,
 }
 
 #ifdef __GLIBC__
-int pqb_dl_object(const void *address, struct pqb_object *object)
+
+/* Where the object is that has this address; NULL if none has. */
+#if __GLIBC_PREREQ(2, 35)
+static const void *find_object(const void *address, struct link_map **map)
+{
+    struct dl_find_object found;
+    if (_dl_find_object((void *)address, &found))
+        return NULL;
+    *map = found.dlfo_link_map;
+    return found.dlfo_map_start;
+}
+#else /* looks at every name in it */
+static const void *find_object(const void *address, struct link_map **map)
 {
     Dl_info info;
-    struct link_map *map;
-    if (!address || !dladdr1(address, &info, (void **)&map, RTLD_DL_LINKMAP) || !map)
-        return 0;
-    const ElfW(Ehdr) *header = info.dli_fbase;
-    if (memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
+    return dladdr1(address, &info, (void **)map, RTLD_DL_LINKMAP) && *map ? info.dli_fbase : NULL;
+}
+#endif
+
+int pqb_dl_object(const void *address, struct pqb_object *object)
+{
+    struct link_map *map = NULL;
+    const ElfW(Ehdr) *header = address ? find_object(address, &map) : NULL;
+    if (!header || memcmp(header->e_ident, ELFMAG, SELFMAG) != 0)
         return 0;
     const char *parts = (const char *)header + header->e_phoff;
     measure((const ElfW(Phdr) *)parts, header->e_phnum, map->l_addr, object);
-    snprintf(object->path, sizeof object->path, "%s", map->l_name);
+    name_object(object, map->l_name);
     return 1;
 }
 #else
@@ -156,7 +178,7 @@ static int look_at(struct dl_phdr_info *info, size_t size, void *data)
     if (search->number-- > 0)
         return 0;
     measure(info->dlpi_phdr, info->dlpi_phnum, info->dlpi_addr, search->object);
-    snprintf(search->object->path, sizeof search->object->path, "%s", info->dlpi_name);
+    name_object(search->object, info->dlpi_name);
     return 1;
 }
 
