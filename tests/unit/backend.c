@@ -2,6 +2,7 @@
  * so that children of this test can play one. */
 #include "ledger/backend.h"
 #include "support/support.h"
+#include "unit/clocks.h"
 
 #include <criterion/criterion.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -128,7 +130,7 @@ Test(backend, leaves_no_descriptor_open)
 }
 
 /* Whom nobody has recognised yet is looked at closely, of the others it is enough that they are. */
-Test(backend, has_started_by_the_time_its_connection_is_made)
+static void start_before_the_connection(void)
 {
     pid_t pid = play("postgres", "postgres"), other = play("postgres", "sh");
     uint64_t start = pqb_backend_start(pid), by = 0;
@@ -146,6 +148,17 @@ Test(backend, has_started_by_the_time_its_connection_is_made)
     cr_assert_not(pqb_backend_has_exited(other, by));
     support_kill(pid);
     support_kill(other);
+}
+
+Test(backend, has_started_by_the_time_its_connection_is_made)
+{
+    start_before_the_connection();
+}
+
+Test(backend, has_started_by_then_whatever_time_it_is_said_to_be)
+{
+    atomic_store(&clocks_boot_ahead, -10);
+    start_before_the_connection();
 }
 
 /* As an old kernel answers, or a container that filters what it doesn't know. */

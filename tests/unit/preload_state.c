@@ -1,25 +1,12 @@
 /* preload/state.c: the marks of a thread, and the lock of what a process keeps. */
 #include "preload/state.h"
 #include "support/support.h"
+#include "unit/clocks.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-/* The wall clock of this program, and of what it is linked with: a test can set it. */
-static _Atomic int wall_ahead;
-
-int clock_gettime(clockid_t id, struct timespec *now)
-{
-    if (syscall(SYS_clock_gettime, id, now))
-        return -1;
-    if (id == CLOCK_REALTIME)
-        now->tv_sec += atomic_load(&wall_ahead);
-    return 0;
-}
 
 TestSuite(preload_state, .timeout = 120);
 
@@ -88,10 +75,9 @@ Test(preload_state, one_thread_at_a_time)
     count_together();
 }
 
-/* As libfaketime has it, or somebody who sets the clock just then. */
 Test(preload_state, the_wall_clock_ends_no_wait)
 {
-    atomic_store(&wall_ahead, -86400);
+    atomic_store(&clocks_wall_ahead, -86400);
     count_together();
 }
 
