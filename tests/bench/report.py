@@ -33,7 +33,8 @@ TABLES = [
      "Of each transaction, as pgbench logs it, in rounds of their own. Clients ask as fast as they are answered."),
     ("storm", "A storm", WAYS,
      "1,000 processes of a libpq client, each connects, asks `select 1`, and ends. All are let go at once, but for the "
-     "first column, where 20 run at a time. max_connections is 25, the budget and PgBouncer's pools are 20."),
+     "first column, where 20 run at a time unless it says otherwise. max_connections is 25, the budget and PgBouncer's "
+     "pools are 20."),
     ("programs", "Programs", WAYS[:2], "The same program without the preload and with it, in turns."),
     ("wakes", "Hand-over and recovery", [*GATES, "÷ " + POSIX, "÷ " + SYSV],
      "Beside pqbudget the limits that the system has: a POSIX named semaphore, and a SysV semaphore with SEM_UNDO."),
