@@ -49,8 +49,9 @@ static enum pqb_diag_answer ask_for(struct pqb_diag *diag, const struct pqb_layo
     return pqb_diag_ask(diag, cookie, &place);
 }
 
-static void look_at(struct pqb_region *region, struct pqb_diag *diag, int probe, unsigned index,
-                    uint64_t now)
+/* 1 if its owner was dead. */
+static int look_at(struct pqb_region *region, struct pqb_diag *diag, int probe, unsigned index,
+                   uint64_t now)
 {
     struct pqb_layout *map = region->map;
     uint64_t ctl = atomic_load(&map->claim[index].ctl);
@@ -65,7 +66,7 @@ static void look_at(struct pqb_region *region, struct pqb_diag *diag, int probe,
         if (held > 0)
             look_at_living(map, index, ctl, now);
         else if (!held && ask_for(diag, map, index) != PQB_DIAG_EXISTS)
-            pqb_ending_bury(map, index, ctl, now);
+            return pqb_ending_bury(map, index, ctl, now);
         break;
     }
     case PQB_CLAIM_DRAINING:
@@ -80,6 +81,7 @@ static void look_at(struct pqb_region *region, struct pqb_diag *diag, int probe,
     default:
         break;
     }
+    return 0;
 }
 
 /* After a look waiters rest, nine times as long as it took: with a thousand of them, each looking
@@ -144,12 +146,13 @@ static uint64_t pressing(const struct pqb_layout *map, unsigned group)
 }
 
 /* Looks at up to so many claims: in a tick at all of one group, each time another one, and at those
- * that are pressing of the others. */
-static void probe(struct pqb_region *region, struct pqb_diag *diag, unsigned probes, int is_tick,
-                  uint64_t now)
+ * that are pressing of the others. Returns how many were the dead's. */
+static unsigned probe(struct pqb_region *region, struct pqb_diag *diag, unsigned probes,
+                      int is_tick, uint64_t now)
 {
     struct pqb_header *header = &region->map->header;
-    unsigned group = atomic_load(&header->reap_cursor) % PQB_GROUPS, looked = 0, turn = PQB_NIL, i;
+    unsigned group = atomic_load(&header->reap_cursor) % PQB_GROUPS, looked = 0, dead = 0;
+    unsigned turn = PQB_NIL, i;
     for (i = 0; i < PQB_GROUPS && looked < probes; i++, group = (group + 1) % PQB_GROUPS) {
         uint64_t claims = is_tick && turn != PQB_NIL ? pressing(region->map, group)
                                                      : atomic_load(&header->busy[group]);
@@ -159,12 +162,14 @@ static void probe(struct pqb_region *region, struct pqb_diag *diag, unsigned pro
         if (!claims || pqb_life_probe_open(&region->life, group, &fd))
             continue;
         for (; claims; claims &= claims - 1, looked++)
-            look_at(region, diag, fd, group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims),
-                    now);
+            dead += (unsigned)look_at(region, diag, fd,
+                                      group * PQB_GROUP_CLAIMS + (unsigned)__builtin_ctzll(claims),
+                                      now);
         pqb_close(fd);
     }
     int is_round = is_tick && i == PQB_GROUPS && turn != PQB_NIL;
     atomic_store(&header->reap_cursor, is_round ? turn + 1 : group);
+    return dead;
 }
 
 /* `server`: whose sockets are asked after, at most `asks` and the rest of a group; PQB_NIL = all.
@@ -180,7 +185,8 @@ static void look(struct pqb_region *region, unsigned probes, unsigned asks, unsi
         return;
     if (!atomic_compare_exchange_strong(&header->reaper_until, &stored, now + LOOK_AT_MOST))
         return;
-    probe(region, &diag, probes, is_tick, now);
+    if (probe(region, &diag, probes, is_tick, now) && is_tick)
+        probe(region, &diag, probes, 0, now); /* who dies with others is looked for with them */
     ask(region, &diag, asks, server, now);
     pqb_diag_close(&diag);
     rest(header, now);

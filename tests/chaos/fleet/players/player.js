@@ -31,11 +31,15 @@ const drivers = {
         const pool = new Pool({ ...options, max: 4, idleTimeoutMillis: 1000 });
         pool.on('error', () => {});
         return {
-            connect: async () => {
-                const client = await pool.connect();
-                client.on('error', () => {});
-                return client;
-            },
+            // By the callback, which is called before anything else is read: the server may have said its last word already.
+            connect: () =>
+                new Promise((resolve, reject) => {
+                    pool.connect((error, client) => {
+                        if (error) return reject(error);
+                        client.on('error', () => {});
+                        resolve(client);
+                    });
+                }),
             ask: (client, sql) => client.query(sql),
             close: (client) => client.release(),
         };
