@@ -123,12 +123,17 @@ static void take_up(struct pqb_claim *claim)
         must(!pqb_claim_open(claim, &nobody), "open");
 }
 
+static void take_up_all(void)
+{
+    for (unsigned i = 0; i < mines; i++)
+        take_up(&mine[i]);
+}
+
 static void living(unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
         ask("a");
-    for (unsigned i = 0; i < mines; i++)
-        take_up(&mine[i]);
+    take_up_all();
 }
 
 static void nothing(void)
@@ -780,8 +785,7 @@ static int is_settled(void)
             !(stopped && map->claim[i].pid == stopped))
             return find("claim %u of the dead is still in state %u", i, state);
     }
-    for (unsigned i = 0; i < mines; i++)
-        take_up(&mine[i]);
+    take_up_all();
     for (unsigned server = 0; server < PQB_SERVERS; server++) {
         unsigned asked, held = held_on(server, &asked);
         if (!asked)
@@ -944,7 +948,8 @@ static int watch(pid_t pid, const void *address)
 }
 #endif
 
-/* The same by stepping: times differ, and with them now and then the words that change. */
+/* The same by stepping: times differ, and with them now and then the words that change. It may take
+ * so long that what the living were granted would be taken back, had they not taken it up. */
 static int die_at_step(const struct operation *operation, unsigned nth, unsigned long all)
 {
     unsigned long steps;
@@ -956,6 +961,7 @@ static int die_at_step(const struct operation *operation, unsigned nth, unsigned
     backend = 0;
     give_all();
     trace_once(operation, nth, &steps);
+    take_up_all();
     int reached = change_count == nth + 1;
     change_count = count;
     return reached;
