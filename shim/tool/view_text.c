@@ -46,6 +46,14 @@ static void print_text(struct pqb_cell *cell, const char *text)
     snprintf(cell->text, sizeof cell->text, "%s", text);
 }
 
+/* The ledger has the beginning of it, which may end with a blank. */
+static void print_command(struct pqb_cell *cell, const char *command)
+{
+    print_text(cell, command);
+    for (size_t end = strlen(cell->text); end && cell->text[end - 1] == ' '; end--)
+        cell->text[end - 1] = 0;
+}
+
 static void print_number(struct pqb_cell *cell, int64_t number)
 {
     snprintf(cell->text, sizeof cell->text, "%lld", (long long)number);
@@ -126,7 +134,7 @@ static void fill_claim(const void *context, unsigned row, struct pqb_cell *cells
     pqb_value_print_age(cells[CLAIM_AGE].text, sizeof cells->text, claim->age_ns);
     pqb_value_print_age(cells[CLAIM_WAIT].text, sizeof cells->text, claim->wait_ns);
     print_session(&cells[CLAIM_SESSION], claim);
-    print_text(&cells[CLAIM_COMMAND], claim->command);
+    print_command(&cells[CLAIM_COMMAND], claim->command);
 }
 
 /* A line that is no wider than the screen. */

@@ -43,7 +43,8 @@ grep -qE '^  web +none +0 +3 +1$' "$temp/out" || fail "applications: $(cat "$tem
 expect "claims" "open open connecting open waiting" \
     "$(awk 'on { print $1 } $1 == "STATE" { on = 1 }' "$temp/out" | paste -sd ' ')"
 command="$client --quiet --count 2 --app web"
-grep -qE "^  open +web +${pids[0]} +1 +shop +ada +[0-9.]+[smh] +0.0s +${command:0:56}" "$temp/out" ||
+command=${command:0:56}
+grep -qE "^  open +web +${pids[0]} +1 +shop +ada +[0-9.]+[smh] +0.0s +${command% }" "$temp/out" ||
     fail "claims: $(cat "$temp/out")"
 ! grep -q ' $' "$temp/out" || fail "blanks at the end of a line"
 ! grep -q $'\033' "$temp/out" || fail "colour in a pipe"
